@@ -1,0 +1,54 @@
+//! The only room that names a cipher crate. Everything here is a primitive or a derivation of `format/SPEC.md`, sections 1 to 3.
+
+mod aead;
+mod age;
+mod hash;
+mod kdf;
+pub mod keys;
+mod sign;
+mod transcript;
+
+pub use aead::{NONCE, OVERHEAD, TAG, open, open_in_place, seal, seal_into};
+pub use age::{AgeIdentity, AgeRecipient, decrypt_age, decrypt_age_with_passphrase, encrypt_age, encrypt_age_with_passphrase};
+pub use hash::{Hash, Hasher};
+pub use kdf::{Argon2Cost, Argon2Problem, argon2id};
+pub use sign::{Signer, Verifier};
+pub use transcript::Transcript;
+
+use zeroize::Zeroizing;
+
+/// What a primitive can refuse. A failed decryption says only that.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum CryptoError {
+    /// An authentication tag, a signature or an age header did not hold.
+    #[error("authentication failed")]
+    Authentication,
+    /// The text is not an age recipient or identity of a kind that is known here.
+    #[error("not an age X25519 key")]
+    AgeKey,
+    /// The operating system gave no random bytes.
+    #[error("no random bytes from the operating system")]
+    Random,
+    /// The key derivation could not run (out of memory).
+    #[error("the key derivation could not run")]
+    Derivation,
+}
+
+/// Fills `buffer` from the operating system's random source.
+pub fn random_fill(buffer: &mut [u8]) -> Result<(), CryptoError> {
+    getrandom::fill(buffer).map_err(|_| CryptoError::Random)
+}
+
+/// `N` random bytes.
+pub fn random<const N: usize>() -> Result<[u8; N], CryptoError> {
+    let mut bytes = [0; N];
+    random_fill(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// 32 random bytes for a key, wiped when dropped.
+pub fn random_key() -> Result<Zeroizing<[u8; 32]>, CryptoError> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    random_fill(bytes.as_mut())?;
+    Ok(bytes)
+}

@@ -1,0 +1,142 @@
+//! Deterministic CBOR maps keyed by unsigned integers, with critical and optional keys (SPEC, section 1).
+//!
+//! A type decodes into itself plus the optional items that this version does not know, and is then encoded again and compared: what is not
+//! byte for byte what we would write is refused, so that the rules of determinism need no second implementation.
+
+use minicbor::data::Type;
+use minicbor::{Decoder, Encoder};
+use zeroize::Zeroizing;
+
+use super::FormatError;
+
+/// Writes CBOR; encoding into memory cannot fail.
+pub type Writer<'a> = Encoder<&'a mut Vec<u8>>;
+
+/// Keys from here on are optional: kept when unknown. Unknown keys below are critical.
+const OPTIONAL: u64 = 128;
+/// How deep an unknown item may nest.
+const DEPTH: usize = 16;
+
+/// Optional items of a map that this version does not know: kept, and written behind the known ones.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    count: u64,
+    bytes: Vec<u8>,
+}
+
+impl Unknown {
+    /// How many items were kept.
+    pub fn count(&self) -> u64 {
+        self.count
+    }
+
+    /// The kept items, key and value, as they were read.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Any fault of the encoding.
+pub fn malformed() -> FormatError {
+    FormatError::Malformed("a record is not deterministic CBOR of the expected shape")
+}
+
+impl From<minicbor::decode::Error> for FormatError {
+    fn from(_: minicbor::decode::Error) -> Self {
+        malformed()
+    }
+}
+
+/// Reads a map: `field` is called with each key, ascending, and says whether it knows it (and then has read its value).
+pub fn read_map<'b>(
+    decoder: &mut Decoder<'b>,
+    mut field: impl FnMut(u64, &mut Decoder<'b>) -> Result<bool, FormatError>,
+) -> Result<Unknown, FormatError> {
+    let count = decoder.map()?.ok_or_else(malformed)?;
+    let mut unknown = Unknown::default();
+    let mut last = None;
+    for _ in 0..count {
+        let start = decoder.position();
+        let key = decoder.u64()?;
+        if last.is_some_and(|last| last >= key) {
+            return Err(malformed());
+        }
+        last = Some(key);
+        if !field(key, decoder)? {
+            if key < OPTIONAL {
+                return Err(FormatError::Newer(format!("a record has a critical field ({key}) that this version does not know")));
+            }
+            skip(decoder, DEPTH)?;
+            unknown.count += 1;
+            unknown.bytes.extend_from_slice(&decoder.input()[start..decoder.position()]);
+        }
+    }
+    Ok(unknown)
+}
+
+/// Reads `bytes` as one item with nothing behind it, and refuses it unless `write` gives the same bytes again.
+pub fn decode<T>(
+    bytes: &[u8],
+    read: impl FnOnce(&mut Decoder<'_>) -> Result<T, FormatError>,
+    write: impl FnOnce(&T) -> Zeroizing<Vec<u8>>,
+) -> Result<T, FormatError> {
+    let mut decoder = Decoder::new(bytes);
+    let value = read(&mut decoder)?;
+    if decoder.position() != bytes.len() || write(&value).as_slice() != bytes {
+        return Err(malformed());
+    }
+    Ok(value)
+}
+
+/// Encodes one item. The buffer starts with room for what is usual, so that secrets in it are not left behind by growing.
+pub fn encode(capacity: usize, write: impl FnOnce(&mut Writer<'_>) -> Written) -> Zeroizing<Vec<u8>> {
+    let mut out = Zeroizing::new(Vec::with_capacity(capacity));
+    write(&mut Encoder::new(&mut *out)).expect("writing into memory does not fail");
+    out
+}
+
+/// What encoding functions return; it is never an error.
+pub type Written = Result<(), minicbor::encode::Error<std::convert::Infallible>>;
+
+/// Bytes of exactly `N`.
+pub fn array<const N: usize>(decoder: &mut Decoder<'_>) -> Result<[u8; N], FormatError> {
+    decoder.bytes()?.try_into().map_err(|_| malformed())
+}
+
+/// Length of a definite array.
+pub fn array_len(decoder: &mut Decoder<'_>) -> Result<u64, FormatError> {
+    decoder.array()?.ok_or_else(malformed)
+}
+
+/// `null`, or what `read` reads.
+pub fn nullable<'b, T>(
+    decoder: &mut Decoder<'b>,
+    read: impl FnOnce(&mut Decoder<'b>) -> Result<T, FormatError>,
+) -> Result<Option<T>, FormatError> {
+    if decoder.datatype()? == Type::Null {
+        decoder.null()?;
+        return Ok(None);
+    }
+    read(decoder).map(Some)
+}
+
+/// Skips one item of definite length; deeper nesting than anybody needs is refused rather than followed.
+fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), FormatError> {
+    let depth = depth.checked_sub(1).ok_or_else(malformed)?;
+    match decoder.datatype()? {
+        Type::Array => {
+            for _ in 0..array_len(decoder)? {
+                skip(decoder, depth)?;
+            }
+        }
+        Type::Map => {
+            for _ in 0..decoder.map()?.ok_or_else(malformed)? {
+                skip(decoder, depth)?;
+                skip(decoder, depth)?;
+            }
+        }
+        Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef | Type::Tag => return Err(malformed()),
+        _ => decoder.skip()?,
+    }
+    Ok(())
+}

@@ -1,0 +1,213 @@
+//! Keys of the tree: ordered and typed by their first byte (SPEC, section 6).
+
+use super::FormatError;
+use crate::crypto::Hash;
+use crate::name::{Category, EntryId, Environment, Name};
+
+/// Entry records, and the sealed values of their versions right behind each.
+pub const ENTRY: u8 = 0x01;
+/// Names for listing, without anything that a listing does not need.
+pub const LISTING: u8 = 0x02;
+/// Entries by category.
+pub const CATEGORY: u8 = 0x03;
+/// Entries by the time at which they expire.
+pub const EXPIRY: u8 = 0x04;
+/// Entries by the time at which they are due for rotation.
+pub const DUE: u8 = 0x05;
+/// Older data keys.
+pub const OLDER_KEY: u8 = 0x06;
+/// Users, tokens and settings, sealed by the system key.
+pub const SYSTEM: u8 = 0x10;
+/// Records of earlier epochs, by sequence number.
+pub const LINEAGE: u8 = 0x7e;
+
+fn entry_text(key: &mut Vec<u8>, id: &EntryId) {
+    key.extend_from_slice(id.environment_text().as_bytes());
+    key.push(0);
+    key.extend_from_slice(id.name.as_str().as_bytes());
+}
+
+/// Key of an entry record.
+pub fn entry(id: &EntryId) -> Vec<u8> {
+    let mut key = vec![ENTRY];
+    entry_text(&mut key, id);
+    key.push(0);
+    key
+}
+
+/// Key of the sealed value of a version.
+pub fn value(id: &EntryId, version: u64) -> Vec<u8> {
+    let mut key = entry(id);
+    key.extend_from_slice(&version.to_be_bytes());
+    key
+}
+
+/// Key of a listing record.
+pub fn listing(id: &EntryId) -> Vec<u8> {
+    let mut key = vec![LISTING];
+    entry_text(&mut key, id);
+    key
+}
+
+/// Where the listing records of one environment begin (`None`: of the entries without one).
+pub fn listing_prefix(environment: Option<&Environment>) -> Vec<u8> {
+    let mut key = vec![LISTING];
+    key.extend_from_slice(environment.map_or("", Environment::as_str).as_bytes());
+    key.push(0);
+    key
+}
+
+/// Key of an entry in the index by category.
+pub fn category(category: &Category, id: &EntryId) -> Vec<u8> {
+    let mut key = category_prefix(category);
+    entry_text(&mut key, id);
+    key
+}
+
+/// Where a category begins in its index.
+pub fn category_prefix(category: &Category) -> Vec<u8> {
+    let mut key = vec![CATEGORY];
+    key.extend_from_slice(category.as_str().as_bytes());
+    key.push(0);
+    key
+}
+
+/// Where the entries of one environment begin within a category.
+pub fn category_environment_prefix(category: &Category, environment: Option<&Environment>) -> Vec<u8> {
+    let mut key = category_prefix(category);
+    key.extend_from_slice(environment.map_or("", Environment::as_str).as_bytes());
+    key.push(0);
+    key
+}
+
+/// Key of an entry in an index by time, [`EXPIRY`] or [`DUE`].
+pub fn time(space: u8, at: u64, id: &EntryId) -> Vec<u8> {
+    let mut key = vec![space];
+    key.extend_from_slice(&at.to_be_bytes());
+    entry_text(&mut key, id);
+    key
+}
+
+/// Key of an older data key.
+pub fn older_key(compartment: &str, number: u64) -> Vec<u8> {
+    let mut key = vec![OLDER_KEY];
+    key.extend_from_slice(compartment.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&number.to_be_bytes());
+    key
+}
+
+/// Key that remembers an earlier record.
+pub fn lineage(sequence: u64, hash: &Hash) -> Vec<u8> {
+    let mut key = lineage_from(sequence);
+    key.extend_from_slice(&hash.0);
+    key
+}
+
+/// Where the records of a sequence number begin.
+pub fn lineage_from(sequence: u64) -> Vec<u8> {
+    let mut key = vec![LINEAGE];
+    key.extend_from_slice(&sequence.to_be_bytes());
+    key
+}
+
+/// The first key behind all that begin with `prefix`, or `None` if there is none.
+pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut end = prefix.to_vec();
+    while let Some(last) = end.pop() {
+        if last < 0xff {
+            end.push(last + 1);
+            return Some(end);
+        }
+    }
+    None
+}
+
+/// The entry that a key names, given what stands before `env 00 name`.
+pub fn parse_entry(key: &[u8], prefix: usize) -> Result<EntryId, FormatError> {
+    let text = std::str::from_utf8(key.get(prefix..).ok_or_else(malformed)?).map_err(|_| malformed())?;
+    let (environment, name) = text.split_once('\0').ok_or_else(malformed)?;
+    let environment = match environment {
+        "" => None,
+        text => Some(Environment::parse(text).map_err(|_| malformed())?),
+    };
+    Ok(EntryId { environment, name: Name::parse(name).map_err(|_| malformed())? })
+}
+
+/// What a key of the entry keyspace is.
+pub enum EntryKey {
+    /// An entry record.
+    Record(EntryId),
+    /// The value of a version.
+    Value(EntryId, u64),
+}
+
+/// Reads a key of the entry keyspace.
+pub fn parse_entry_key(key: &[u8]) -> Result<EntryKey, FormatError> {
+    let mut marks = key.iter().enumerate().filter(|(_, byte)| **byte == 0).map(|(at, _)| at);
+    let (Some(_), Some(end)) = (marks.next(), marks.next()) else { return Err(malformed()) };
+    let id = parse_entry(&key[..end], 1)?;
+    match &key[end + 1..] {
+        [] => Ok(EntryKey::Record(id)),
+        version => version.try_into().map(|bytes| EntryKey::Value(id, u64::from_be_bytes(bytes))).map_err(|_| malformed()),
+    }
+}
+
+fn malformed() -> FormatError {
+    FormatError::Malformed("a key of the tree is malformed")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn id(environment: &str, name: &str) -> EntryId {
+        EntryId { environment: Environment::parse(environment).ok(), name: Name::parse(name).unwrap() }
+    }
+
+    #[test]
+    fn an_entry_and_its_versions_are_neighbours() {
+        let mut keys = vec![
+            value(&id("", "a"), 300),
+            entry(&id("", "ab")),
+            value(&id("", "a"), 2),
+            entry(&id("", "a/b")),
+            entry(&id("", "a")),
+            entry(&id("p", "a")),
+        ];
+        keys.sort();
+        assert_eq!(
+            keys,
+            [
+                entry(&id("", "a")),
+                value(&id("", "a"), 2),
+                value(&id("", "a"), 300),
+                entry(&id("", "a/b")),
+                entry(&id("", "ab")),
+                entry(&id("p", "a")),
+            ]
+        );
+    }
+
+    #[test]
+    fn keys_read_back() {
+        let one = id("prod", "svc/db");
+        assert!(matches!(parse_entry_key(&entry(&one)).unwrap(), EntryKey::Record(read) if read == one));
+        assert!(matches!(parse_entry_key(&value(&one, 7)).unwrap(), EntryKey::Value(read, 7) if read == one));
+        assert_eq!(parse_entry(&listing(&one), 1).unwrap(), one);
+        let c = Category::parse("db").unwrap();
+        assert_eq!(parse_entry(&category(&c, &one), category_prefix(&c).len()).unwrap(), one);
+        assert_eq!(parse_entry(&time(EXPIRY, 5, &one), 9).unwrap(), one);
+        for bad in [&b"\x01"[..], b"\x01a", b"\x01\0a\0\x01", b"\x01\0\0", b"\x01\0\xff\0"] {
+            assert!(parse_entry_key(bad).is_err());
+        }
+    }
+
+    #[test]
+    fn after_a_prefix() {
+        assert_eq!(after(b"a"), Some(b"b".to_vec()));
+        assert_eq!(after(b"a\xff"), Some(b"b".to_vec()));
+        assert_eq!(after(b"\xff\xff"), None);
+    }
+}

@@ -1,0 +1,391 @@
+//! Entry records, listing records and sealed values (SPEC, section 6).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use minicbor::Decoder;
+use zeroize::Zeroizing;
+
+use super::cbor::{self, Unknown, array, array_len, malformed, read_map};
+use super::slot::NumberedKey;
+use super::{FormatError, padding};
+use crate::crypto::keys::label;
+use crate::crypto::{self, Transcript};
+use crate::name::{Category, Tag};
+use crate::secret::{DataKey, SecretValue};
+
+/// The most versions that an entry keeps.
+pub const MAX_VERSIONS: usize = 100;
+/// The most tags, and the most pairs of metadata.
+pub const MAX_LABELS: usize = 64;
+/// The longest value.
+pub const MAX_VALUE: usize = 16 << 20;
+
+/// What kind of value was stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Bytes that are not text.
+    Bytes,
+    /// UTF-8 text.
+    Text,
+    /// JSON text.
+    Json,
+}
+
+impl Kind {
+    /// The word that listings use.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Text => "text",
+            Self::Json => "json",
+        }
+    }
+}
+
+/// A version of an entry, without its value.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Version {
+    /// Counts the writes of the entry.
+    pub number: u64,
+    /// When it was written, in milliseconds.
+    pub created: u64,
+    /// What kind of value it holds.
+    pub kind: Kind,
+    /// Number of the data key that seals it.
+    pub key: u64,
+    /// The compartment of that key.
+    pub compartment: String,
+    /// The number that its seal binds: another than `number` after a merge renumbered it.
+    pub sealed_as: u64,
+    unknown: Unknown,
+}
+
+impl Version {
+    /// A version.
+    pub fn new(number: u64, created: u64, kind: Kind, key: u64, compartment: String) -> Self {
+        Self { number, created, kind, key, compartment, sealed_as: number, unknown: Unknown::default() }
+    }
+}
+
+/// Everything about an entry but its values.
+#[derive(Clone, PartialEq, Eq)]
+pub struct EntryRecord {
+    /// Binds values to the entry, whatever its name is.
+    pub uid: [u8; 16],
+    /// Number of the current version.
+    pub current: u64,
+    /// When the entry was made, in milliseconds.
+    pub created: u64,
+    /// When value or metadata last changed.
+    pub modified: u64,
+    /// The versions that are kept, ascending; the current one is the last.
+    pub versions: Vec<Version>,
+    /// The category.
+    pub category: Option<Category>,
+    /// The tags.
+    pub tags: BTreeSet<Tag>,
+    /// The metadata.
+    pub meta: BTreeMap<String, String>,
+    /// When the entry expires.
+    pub expires: Option<u64>,
+    /// When the entry is due for rotation.
+    pub due: Option<u64>,
+    unknown: Unknown,
+}
+
+impl EntryRecord {
+    /// A record without versions.
+    pub fn new(uid: [u8; 16], now: u64) -> Self {
+        Self {
+            uid,
+            current: 0,
+            created: now,
+            modified: now,
+            versions: Vec::new(),
+            category: None,
+            tags: BTreeSet::new(),
+            meta: BTreeMap::new(),
+            expires: None,
+            due: None,
+            unknown: Unknown::default(),
+        }
+    }
+
+    /// A version by its number.
+    pub fn version(&self, number: u64) -> Option<&Version> {
+        self.versions.iter().find(|version| version.number == number)
+    }
+
+    /// The encoded record.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        let optional =
+            [self.category.is_some(), !self.tags.is_empty(), !self.meta.is_empty(), self.expires.is_some(), self.due.is_some()];
+        let count = 5 + optional.iter().filter(|present| **present).count() as u64;
+        cbor::encode(512, |e| {
+            e.map(count + self.unknown.count())?;
+            e.u8(0)?.bytes(&self.uid)?.u8(1)?.u64(self.current)?.u8(2)?.u64(self.created)?;
+            e.u8(3)?.array(self.versions.len() as u64)?;
+            for version in &self.versions {
+                let compartment = !version.compartment.is_empty();
+                let renumbered = version.sealed_as != version.number;
+                e.map(4 + u64::from(compartment) + u64::from(renumbered) + version.unknown.count())?;
+                e.u8(0)?.u64(version.number)?.u8(1)?.u64(version.created)?;
+                e.u8(2)?.u8(version.kind as u8)?.u8(3)?.u64(version.key)?;
+                if compartment {
+                    e.u8(4)?.str(&version.compartment)?;
+                }
+                if renumbered {
+                    e.u8(5)?.u64(version.sealed_as)?;
+                }
+                e.writer_mut().extend_from_slice(version.unknown.bytes());
+            }
+            if let Some(category) = &self.category {
+                e.u8(4)?.str(category.as_str())?;
+            }
+            if !self.tags.is_empty() {
+                e.u8(5)?.array(self.tags.len() as u64)?;
+                for tag in &self.tags {
+                    e.str(tag.as_str())?;
+                }
+            }
+            if !self.meta.is_empty() {
+                e.u8(6)?.array(self.meta.len() as u64)?;
+                for (key, value) in &self.meta {
+                    e.array(2)?.str(key)?.str(value)?;
+                }
+            }
+            if let Some(expires) = self.expires {
+                e.u8(7)?.u64(expires)?;
+            }
+            if let Some(due) = self.due {
+                e.u8(8)?.u64(due)?;
+            }
+            e.u8(9)?.u64(self.modified)?;
+            e.writer_mut().extend_from_slice(self.unknown.bytes());
+            Ok(())
+        })
+    }
+
+    /// Reads a record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        let record = cbor::decode(bytes, Self::read, Self::encode)?;
+        let ascending = record.versions.windows(2).all(|pair| pair[0].number < pair[1].number);
+        let current = record.versions.last().is_some_and(|last| last.number == record.current);
+        if ascending && current && record.versions[0].number > 0 {
+            Ok(record)
+        } else {
+            Err(FormatError::Malformed("the versions of an entry do not ascend to the current one"))
+        }
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Result<Self, FormatError> {
+        let mut record = Self::new([0; 16], 0);
+        let mut seen = 0u32;
+        let unknown = read_map(d, |field, d| {
+            match field {
+                0 => record.uid = array(d)?,
+                1 => record.current = d.u64()?,
+                2 => record.created = d.u64()?,
+                3 => {
+                    for _ in 0..array_len(d)? {
+                        record.versions.push(read_version(d)?);
+                    }
+                }
+                4 => record.category = Some(Category::parse(d.str()?).map_err(|_| malformed())?),
+                5 => {
+                    for _ in 0..array_len(d)? {
+                        record.tags.insert(Tag::parse(d.str()?).map_err(|_| malformed())?);
+                    }
+                }
+                6 => {
+                    for _ in 0..array_len(d)? {
+                        if array_len(d)? != 2 {
+                            return Err(malformed());
+                        }
+                        record.meta.insert(d.str()?.to_owned(), d.str()?.to_owned());
+                    }
+                }
+                7 => record.expires = Some(d.u64()?),
+                8 => record.due = Some(d.u64()?),
+                9 => record.modified = d.u64()?,
+                _ => return Ok(false),
+            }
+            seen |= 1 << field;
+            Ok(true)
+        })?;
+        record.unknown = unknown;
+        if seen & 0b10_0000_1111 == 0b10_0000_1111 { Ok(record) } else { Err(malformed()) }
+    }
+}
+
+fn read_version(d: &mut Decoder<'_>) -> Result<Version, FormatError> {
+    let (mut number, mut created, mut kind, mut key) = (None, None, None, None);
+    let mut compartment = String::new();
+    let mut sealed_as = None;
+    let unknown = read_map(d, |field, d| {
+        match field {
+            0 => number = Some(d.u64()?),
+            1 => created = Some(d.u64()?),
+            2 => {
+                kind = Some(match d.u8()? {
+                    0 => Kind::Bytes,
+                    1 => Kind::Text,
+                    2 => Kind::Json,
+                    _ => return Err(FormatError::Newer("a value is of a kind that this version does not know".to_owned())),
+                });
+            }
+            3 => key = Some(d.u64()?),
+            4 => compartment = d.str()?.to_owned(),
+            5 => sealed_as = Some(d.u64()?),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    })?;
+    match (number, created, kind, key) {
+        (Some(number), Some(created), Some(kind), Some(key)) => {
+            Ok(Version { number, created, kind, key, compartment, sealed_as: sealed_as.unwrap_or(number), unknown })
+        }
+        _ => Err(malformed()),
+    }
+}
+
+/// What a listing needs of an entry beyond its name.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    /// When the entry expires.
+    pub expires: Option<u64>,
+    unknown: Unknown,
+}
+
+impl Listing {
+    /// A listing record.
+    pub fn new(expires: Option<u64>) -> Self {
+        Self { expires, unknown: Unknown::default() }
+    }
+
+    /// The encoded record.
+    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
+        cbor::encode(16, |e| {
+            e.map(u64::from(self.expires.is_some()) + self.unknown.count())?;
+            if let Some(expires) = self.expires {
+                e.u8(1)?.u64(expires)?;
+            }
+            e.writer_mut().extend_from_slice(self.unknown.bytes());
+            Ok(())
+        })
+    }
+
+    /// Reads a listing record.
+    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
+        // Nearly all of them are the empty map; a listing of many names must not pay for the general case.
+        if bytes == [0xa0] {
+            return Ok(Self::default());
+        }
+        let read = |d: &mut Decoder<'_>| {
+            let mut listing = Self::default();
+            listing.unknown = read_map(d, |field, d| {
+                match field {
+                    1 => listing.expires = Some(d.u64()?),
+                    _ => return Ok(false),
+                }
+                Ok(true)
+            })?;
+            Ok(listing)
+        };
+        cbor::decode(bytes, read, Self::encode)
+    }
+}
+
+/// What a sealed value is bound to, so that it opens nowhere else.
+pub struct ValueContext<'a> {
+    /// The vault's id.
+    pub id: &'a [u8; 16],
+    /// The entry.
+    pub uid: &'a [u8; 16],
+    /// The number under which the version was sealed.
+    pub version: u64,
+    /// The compartment.
+    pub compartment: &'a str,
+}
+
+impl ValueContext<'_> {
+    fn aad(&self, key: u64) -> Transcript {
+        Transcript::new(label::VALUE).bytes(self.id).bytes(self.uid).u64(self.version).bytes(self.compartment.as_bytes()).u64(key)
+    }
+
+    /// Seals a value, padded.
+    pub fn seal(&self, key: &NumberedKey, value: &SecretValue) -> Result<Vec<u8>, FormatError> {
+        if value.expose().len() > MAX_VALUE {
+            return Err(FormatError::TooLarge("a value is at most 16 MiB"));
+        }
+        let padded = padding::pad(value.expose());
+        Ok(crypto::seal(key.key.expose(), self.aad(key.number).as_bytes(), &padded)?)
+    }
+
+    /// Opens a value.
+    pub fn open(&self, key: &DataKey, number: u64, sealed: &[u8]) -> Result<SecretValue, FormatError> {
+        let mut padded =
+            crypto::open(key.expose(), self.aad(number).as_bytes(), sealed).map_err(|_| FormatError::NotAuthentic("a value"))?;
+        let length = padding::unpad(&padded)?.len();
+        // The value stands behind its length, a u64.
+        padded.copy_within(8..8 + length, 0);
+        padded.truncate(length);
+        Ok(SecretValue::new(padded))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn sample() -> EntryRecord {
+        let mut record = EntryRecord::new([1; 16], 1000);
+        record.versions.push(Version::new(3, 1000, Kind::Text, 1, String::new()));
+        record.versions.push(Version::new(4, 2000, Kind::Json, 2, "category:ci".into()));
+        record.current = 4;
+        record.category = Category::parse("ci").ok();
+        record.tags.insert(Tag::parse("b").unwrap());
+        record.tags.insert(Tag::parse("a").unwrap());
+        record.meta.insert("owner".into(), "me".into());
+        record.expires = Some(5);
+        record
+    }
+
+    #[test]
+    fn round_trip() {
+        let record = sample();
+        assert!(EntryRecord::decode(&record.encode()).unwrap() == record);
+        let plain = EntryRecord { category: None, tags: BTreeSet::new(), meta: BTreeMap::new(), expires: None, ..record };
+        assert!(EntryRecord::decode(&plain.encode()).unwrap() == plain);
+    }
+
+    #[test]
+    fn an_unknown_optional_field_is_kept_and_a_critical_one_refused() {
+        let record = sample();
+        let mut bytes = record.encode().to_vec();
+        bytes[0] += 1;
+        bytes.extend_from_slice(&[0x18, 0x80, 0x82, 0x01, 0x61, b'x']); // 128: [1, "x"]
+        let read = EntryRecord::decode(&bytes).unwrap();
+        assert_eq!(read.encode().as_slice(), bytes);
+        let mut bytes = record.encode().to_vec();
+        bytes[0] += 1;
+        bytes.extend_from_slice(&[0x18, 0x7f, 0x01]);
+        assert!(matches!(EntryRecord::decode(&bytes), Err(FormatError::Newer(_))));
+    }
+
+    #[test]
+    fn every_cut_and_every_flip_is_refused_or_read_exactly() {
+        let bytes = sample().encode();
+        for cut in 0..bytes.len() {
+            assert!(EntryRecord::decode(&bytes[..cut]).is_err());
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.to_vec();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            if let Ok(read) = EntryRecord::decode(&bad) {
+                assert_eq!(read.encode().as_slice(), bad);
+            }
+        }
+    }
+}

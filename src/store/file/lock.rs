@@ -1,0 +1,44 @@
+//! The writer's lock: flock(2) through fs2, in this one place.
+//!
+//! The standard library's `File` has methods of the same names that would win over the trait's, so they are called by path.
+//! flock belongs to the open file description: it is released when the process ends, however it ends.
+
+use std::fs::File;
+use std::io;
+use std::time::{Duration, Instant};
+
+use super::storage::Storage;
+use crate::store::StoreError;
+
+/// Takes the exclusive lock if it is free.
+pub fn try_exclusive(file: &File) -> io::Result<bool> {
+    loop {
+        match fs2::FileExt::try_lock_exclusive(file) {
+            Ok(()) => return Ok(true),
+            Err(error) if error.raw_os_error() == fs2::lock_contended_error().raw_os_error() => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Releases the lock. An error here cannot be acted on: closing the file releases it all the same.
+pub fn release(file: &File) {
+    let _ = fs2::FileExt::unlock(file);
+}
+
+/// Waits for the lock until `deadline`, then answers [`StoreError::Busy`].
+pub fn wait(storage: &dyn Storage, deadline: Instant) -> Result<(), StoreError> {
+    let mut pause = Duration::from_millis(1);
+    loop {
+        if storage.try_lock().map_err(StoreError::io("lock the vault"))? {
+            return Ok(());
+        }
+        let now = Instant::now();
+        if now >= deadline {
+            return Err(StoreError::Busy);
+        }
+        std::thread::sleep(pause.min(deadline - now));
+        pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}

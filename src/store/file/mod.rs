@@ -1,0 +1,534 @@
+//! The vault file as a store: lock-free readers, one writer, one fdatasync for an everyday commit.
+
+pub mod check;
+pub mod commit;
+mod compact;
+pub mod lock;
+pub mod storage;
+pub mod tree;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use commit::{Appender, Newest, find_newest};
+use storage::{FileId, Place, Storage};
+use tree::{NodeCache, PageReader, Root, TreeWriter};
+
+use super::{Batch, Committed, Revision, Snapshot, Store, StoreError, Transaction, Visit};
+use crate::crypto::keys::IndexKeys;
+use crate::crypto::{Hash, Signer, Verifier};
+use crate::format::BLOCK;
+use crate::format::commit::{Record, RecordContext};
+use crate::format::header::{self, Header, UnverifiedHeader};
+use crate::format::page::PageContext;
+
+/// What opens a vault's pages and records, and signs new ones if the slot allows it.
+pub struct FileKeys {
+    /// The vault's id.
+    pub id: [u8; 16],
+    /// Derived from the index key.
+    pub index: IndexKeys,
+    /// Verifies header and records; came out of a slot.
+    pub verifier: Verifier,
+    /// Signs; `None` for a limited slot.
+    pub signer: Option<Signer>,
+}
+
+/// What is known about a file from outside of it.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Known {
+    /// The record that this machine acknowledged last, and the file in which it stands: a commit may be built on it without settling it.
+    pub acknowledged: Option<(Hash, FileId)>,
+}
+
+/// How the store behaves.
+#[derive(Debug, Clone, Copy)]
+pub struct FileOptions {
+    /// How long a writer waits for the lock.
+    pub lock_timeout: Duration,
+    /// Whether a commit may compact the file when most of it is dead.
+    pub compact: bool,
+}
+
+impl Default for FileOptions {
+    fn default() -> Self {
+        Self { lock_timeout: Duration::from_secs(30), compact: true }
+    }
+}
+
+/// Dead bytes below this are not worth a rewrite.
+const COMPACT_FLOOR: u64 = 1 << 20;
+/// Above so many live bytes, no everyday commit pays for a rewrite.
+const COMPACT_MOST: u64 = 64 << 20;
+
+/// A file whose header was read and not authenticated.
+pub struct OpenedFile {
+    storage: Arc<dyn Storage>,
+    header: UnverifiedHeader,
+}
+
+impl OpenedFile {
+    /// Opens the file at a place for reading and parses its header.
+    pub fn open(place: &dyn Place) -> Result<Self, StoreError> {
+        Self::open_for(place, false)
+    }
+
+    fn open_for(place: &dyn Place, write: bool) -> Result<Self, StoreError> {
+        let storage = place.open(write).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Missing,
+            _ => StoreError::Io { doing: if write { "open the vault for writing" } else { "open the vault" }, source: error },
+        })?;
+        let header = read_header(storage.as_ref())?;
+        Ok(Self { storage: storage.into(), header })
+    }
+
+    /// The header, for trying slots.
+    pub fn header(&self) -> &UnverifiedHeader {
+        &self.header
+    }
+}
+
+fn read_header(storage: &dyn Storage) -> Result<UnverifiedHeader, StoreError> {
+    let mut start = vec![0; BLOCK as usize];
+    let mut have = 0;
+    while have < start.len() {
+        match storage.read(have as u64, &mut start[have..]).map_err(StoreError::io("read the vault"))? {
+            0 => break,
+            count => have += count,
+        }
+    }
+    start.truncate(have);
+    let length = header::length(&start).map_err(|error| StoreError::from(error).at(0))?;
+    if length > start.len() {
+        let rest = commit::read(storage, start.len() as u64, length - start.len())?;
+        start.extend_from_slice(&rest);
+    }
+    start.truncate(length);
+    UnverifiedHeader::parse(&start).map_err(|error| StoreError::from(error).at(0))
+}
+
+/// A file and its newest commit, both authentic.
+struct State {
+    storage: Arc<dyn Storage>,
+    header: UnverifiedHeader,
+    id: FileId,
+    length: u64,
+    newest: Newest,
+    cache: NodeCache,
+}
+
+impl State {
+    fn load(file: OpenedFile, keys: &FileKeys) -> Result<Self, StoreError> {
+        let OpenedFile { storage, header } = file;
+        let status = storage.status().map_err(StoreError::io("read the vault"))?;
+        let context = record_context(keys, &header);
+        let newest = find_newest(storage.as_ref(), status.length, &context, &keys.verifier, &header.hash())?;
+        header.authenticated(&keys.verifier, &newest.record.header_hash).map_err(|error| StoreError::from(error).at(0))?;
+        Ok(Self { storage, header, id: status.id, length: status.length, newest, cache: NodeCache::default() })
+    }
+
+    fn reader<'a>(&'a self, keys: &'a FileKeys) -> PageReader<'a> {
+        PageReader {
+            storage: self.storage.as_ref(),
+            context: PageContext { id: &keys.id, epoch: self.header.epoch(), key: keys.index.page() },
+            from: self.header.length(),
+            to: self.newest.record.offset,
+            cache: &self.cache,
+        }
+    }
+
+    fn root(&self) -> Root {
+        self.newest.record.root.map(|at| (at, self.newest.record.level))
+    }
+
+    fn revision(&self) -> Revision {
+        Revision { sequence: self.newest.record.sequence, hash: self.newest.hash }
+    }
+}
+
+fn record_context<'a>(keys: &'a FileKeys, header: &UnverifiedHeader) -> RecordContext<'a> {
+    RecordContext { id: &keys.id, epoch: header.epoch(), key: keys.index.record(), header_length: header.length() }
+}
+
+/// The vault file, unlocked.
+pub struct FileStore {
+    place: Arc<dyn Place>,
+    keys: Arc<FileKeys>,
+    options: FileOptions,
+    shared: Mutex<Shared>,
+}
+
+struct Shared {
+    state: Arc<State>,
+    known: Known,
+    /// Set by a failed write whose outcome is not known: the handle refuses everything further.
+    poisoned: bool,
+}
+
+impl FileStore {
+    /// Takes a file whose slot was opened; finds and verifies its newest commit.
+    pub fn new(
+        place: Arc<dyn Place>,
+        file: OpenedFile,
+        keys: FileKeys,
+        known: Known,
+        options: FileOptions,
+    ) -> Result<Self, StoreError> {
+        let state = Arc::new(State::load(file, &keys)?);
+        let shared = Mutex::new(Shared { state, known, poisoned: false });
+        Ok(Self { place, keys: Arc::new(keys), options, shared })
+    }
+
+    /// Writes a new vault file: the header, and an empty first commit. Nothing may be at the place.
+    pub fn create(place: &dyn Place, header: &Header, keys: &FileKeys, time: u64) -> Result<(), StoreError> {
+        let signer = keys.signer.as_ref().ok_or(StoreError::ReadOnlyKey)?;
+        let mut bytes = header.encode(signer)?;
+        let length = bytes.len() as u64;
+        let context = RecordContext { id: &keys.id, epoch: header.epoch, key: keys.index.record(), header_length: length };
+        let mut record = Record::new(header.epoch, 1, Hash::of(&bytes), length);
+        record.offset = length;
+        record.span_hash = Hash::of(&[]);
+        record.time = time;
+        bytes.extend_from_slice(&context.encode(&record, signer)?);
+        place.create(&bytes).map_err(|error| match error.kind() {
+            std::io::ErrorKind::AlreadyExists => StoreError::Exists,
+            _ => StoreError::Io { doing: "create the vault", source: error },
+        })
+    }
+
+    /// The authenticated header of the file as it was seen last.
+    pub fn header(&self) -> Result<Header, StoreError> {
+        let state = self.state();
+        Ok(state.header.authenticated(&self.keys.verifier, &state.newest.record.header_hash)?.clone())
+    }
+
+    /// The keys.
+    pub fn keys(&self) -> &FileKeys {
+        &self.keys
+    }
+
+    /// Which file this is, as it was seen last.
+    pub fn file_id(&self) -> FileId {
+        self.state().id
+    }
+
+    /// The record that this process acknowledged last (or was told that this machine did), and its file.
+    pub fn acknowledged(&self) -> Option<(Hash, FileId)> {
+        self.shared().known.acknowledged
+    }
+
+    /// What the newest commit says about the file, as it was seen last.
+    pub fn facts(&self) -> Facts {
+        let state = self.state();
+        let record = &state.newest.record;
+        Facts {
+            revision: state.revision(),
+            first_of_file: record.previous_offset.is_none(),
+            previous_hash: record.previous_hash,
+            tail: state.newest.tail,
+            length: state.length,
+            live: record.live,
+            dead: record.dead(state.header.length()),
+            epoch: record.epoch,
+            time: record.time,
+        }
+    }
+
+    /// Whether the newest record, as it was seen last, descends from `revision` (SPEC, section 7).
+    pub fn descends_from(&self, revision: &Revision) -> Result<bool, StoreError> {
+        let state = self.state();
+        let newest = &state.newest;
+        if newest.hash == revision.hash {
+            return Ok(true);
+        }
+        if newest.record.sequence <= revision.sequence {
+            return Ok(false);
+        }
+        let key = crate::format::keyspace::lineage(revision.sequence, &revision.hash);
+        if state.reader(&self.keys).get(state.root(), &key)?.is_some() {
+            return Ok(true);
+        }
+        let context = record_context(&self.keys, &state.header);
+        let mut record = newest.record.clone();
+        loop {
+            if record.previous_hash == Some(revision.hash) || record.merged == Some(revision.hash) {
+                return Ok(true);
+            }
+            if record.sequence <= revision.sequence {
+                return Ok(false);
+            }
+            let (Some(offset), Some(hash)) = (record.previous_offset, record.previous_hash) else { return Ok(false) };
+            record = commit::read(state.storage.as_ref(), offset, BLOCK as usize)
+                .and_then(|block| Ok(context.decode_hashed(&block, offset, &hash)?))
+                .map_err(|error| error.at(offset))?;
+        }
+    }
+
+    /// Drops dead bytes by writing the file anew.
+    pub fn compact(&self, time: u64) -> Result<Committed, StoreError> {
+        let transaction = self.lock()?;
+        let revision = transaction.rewrite(&transaction.state, None, time)?;
+        Ok(Committed { revision, note: None })
+    }
+
+    /// Replaces the header by writing the file anew; `change` is given the header as it is under the lock.
+    pub fn change_header(
+        &self,
+        time: u64,
+        change: &mut dyn FnMut(&Header) -> Result<Header, StoreError>,
+    ) -> Result<Committed, StoreError> {
+        let transaction = self.lock()?;
+        let old = transaction.state.header.authenticated(&self.keys.verifier, &transaction.state.newest.record.header_hash)?;
+        let new = change(old)?;
+        let revision = transaction.rewrite(&transaction.state, Some(new), time)?;
+        Ok(Committed { revision, note: None })
+    }
+
+    fn shared(&self) -> MutexGuard<'_, Shared> {
+        // What it guards is replaced in one step, so a panic elsewhere leaves it whole.
+        self.shared.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn state(&self) -> Arc<State> {
+        self.shared().state.clone()
+    }
+
+    /// Reads the newest state anew, if the file changed since it was seen last.
+    fn refresh(&self) -> Result<Arc<State>, StoreError> {
+        let state = self.state();
+        let status = self.place.status().map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => StoreError::Missing,
+            _ => StoreError::Io { doing: "look at the vault", source: error },
+        })?;
+        if status.id == state.id && status.length == state.length {
+            return Ok(state);
+        }
+        let file = OpenedFile::open(self.place.as_ref())?;
+        self.same_keys(&file)?;
+        let state = Arc::new(State::load(file, &self.keys)?);
+        self.shared().state = state.clone();
+        Ok(state)
+    }
+
+    fn same_keys(&self, file: &OpenedFile) -> Result<(), StoreError> {
+        let state = self.state();
+        let same = file.header.id() == &self.keys.id
+            && file.header.claimed_signing_key() == self.keys.verifier.public()
+            && file.header.commitments() == state.header.commitments();
+        if same { Ok(()) } else { Err(StoreError::KeysChanged) }
+    }
+
+    fn lock(&self) -> Result<FileTransaction<'_>, StoreError> {
+        if self.shared().poisoned {
+            return Err(StoreError::StateUnknown(std::io::Error::other("an earlier write of this process failed")));
+        }
+        if self.keys.signer.is_none() {
+            return Err(StoreError::ReadOnlyKey);
+        }
+        let deadline = Instant::now() + self.options.lock_timeout;
+        loop {
+            let file = OpenedFile::open_for(self.place.as_ref(), true)?;
+            lock::wait(file.storage.as_ref(), deadline)?;
+            // Another writer may have renamed a new file over the path while this one waited for the old one's lock.
+            let locked = file.storage.status().map_err(StoreError::io("look at the vault"))?;
+            match self.place.status() {
+                Ok(status) if status.id == locked.id => {}
+                Ok(_) => continue,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Missing),
+                Err(error) => return Err(StoreError::Io { doing: "look at the vault", source: error }),
+            }
+            // The header could have been read before the lock was there; a header never changes within one inode.
+            self.same_keys(&file)?;
+            let state = Arc::new(State::load(file, &self.keys)?);
+            return Ok(FileTransaction {
+                store: self,
+                snapshot: FileSnapshot { state: state.clone(), keys: self.keys.clone() },
+                state,
+            });
+        }
+    }
+}
+
+/// What the newest commit says about the file.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts {
+    /// The state.
+    pub revision: Revision,
+    /// Whether it is the first commit of the file, which was durable before the file got its name.
+    pub first_of_file: bool,
+    /// The state before, which is durable because this one was built on it.
+    pub previous_hash: Option<Hash>,
+    /// Whether something that is no commit stands at the end.
+    pub tail: bool,
+    /// Length of the file.
+    pub length: u64,
+    /// Bytes that the state uses.
+    pub live: u64,
+    /// Bytes that it does not.
+    pub dead: u64,
+    /// How often the file was rewritten, plus one.
+    pub epoch: u64,
+    /// When the commit was made, by its writer's clock.
+    pub time: u64,
+}
+
+impl Store for FileStore {
+    fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
+        Ok(Arc::new(FileSnapshot { state: self.refresh()?, keys: self.keys.clone() }))
+    }
+
+    fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
+        Ok(Box::new(self.lock()?))
+    }
+}
+
+struct FileSnapshot {
+    state: Arc<State>,
+    keys: Arc<FileKeys>,
+}
+
+impl Snapshot for FileSnapshot {
+    fn revision(&self) -> Revision {
+        self.state.revision()
+    }
+
+    fn entries(&self) -> u64 {
+        self.state.newest.record.entries
+    }
+
+    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
+        self.state.reader(&self.keys).get(self.state.root(), key)
+    }
+
+    fn range(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
+        self.state.reader(&self.keys).range(self.state.root(), from, to, visit)
+    }
+}
+
+/// A change under the lock, which is released with it.
+struct FileTransaction<'a> {
+    store: &'a FileStore,
+    state: Arc<State>,
+    snapshot: FileSnapshot,
+}
+
+impl Drop for FileTransaction<'_> {
+    fn drop(&mut self) {
+        // The state lives on as the snapshot that readers use, and with it the open file: the lock must go by itself.
+        self.state.storage.unlock();
+    }
+}
+
+impl Transaction for FileTransaction<'_> {
+    fn snapshot(&self) -> &dyn Snapshot {
+        &self.snapshot
+    }
+
+    fn commit(self: Box<Self>, batch: Batch, time: u64) -> Result<Committed, StoreError> {
+        if batch.is_empty() {
+            return Ok(Committed { revision: self.state.revision(), note: None });
+        }
+        // Litter of a rewrite that did not finish. Not being able to remove it harms nothing that is written now.
+        let _ = self.store.place.remove_temporary();
+        self.settle()?;
+        let old_end = self.state.length;
+        let written = match self.append(batch, time) {
+            Ok(written) => written,
+            Err(error) => return Err(self.undo(old_end, error)),
+        };
+        let (record, hash) = written;
+        let end = record.offset + BLOCK;
+        if self.state.newest.record.previous_offset.is_none() {
+            // The process that renamed or linked this file into place may have died before its own fsync of the directory.
+            self.store.place.sync_directory().map_err(|error| self.poison(error))?;
+        }
+        let status = self.store.place.status().map_err(StoreError::io("look at the vault"))?;
+        if status.id != self.state.id || status.length != end {
+            return Err(StoreError::Replaced);
+        }
+        let revision = Revision { sequence: record.sequence, hash };
+        let dead = record.dead(self.state.header.length());
+        let live = record.live;
+        {
+            let mut shared = self.store.shared();
+            shared.known.acknowledged = Some((hash, self.state.id));
+        }
+        let mut note = None;
+        if self.store.options.compact && dead > live && dead > COMPACT_FLOOR {
+            if live <= COMPACT_MOST {
+                // The commit holds whatever becomes of this.
+                match self.reload().and_then(|state| self.rewrite(&state, None, time)) {
+                    Ok(revision) => return Ok(Committed { revision, note }),
+                    Err(error) => note = Some(format!("the vault could not be compacted: {error}")),
+                }
+            } else {
+                note = Some(format!("{} MiB of the vault are dead: `vault compact` drops them", dead >> 20));
+            }
+        }
+        Ok(Committed { revision, note })
+    }
+}
+
+impl FileTransaction<'_> {
+    /// The state behind the commit that was just made, through the descriptor that holds the lock.
+    fn reload(&self) -> Result<State, StoreError> {
+        let file = OpenedFile { storage: self.state.storage.clone(), header: self.state.header.clone() };
+        State::load(file, &self.store.keys)
+    }
+
+    /// Makes the newest record durable, unless it is known to be (SPEC, section 5, "Settling").
+    fn settle(&self) -> Result<(), StoreError> {
+        let State { storage, newest, id, length, .. } = self.state.as_ref();
+        let known = self.store.shared().known.acknowledged;
+        let acknowledged = known == Some((newest.hash, *id));
+        if acknowledged && !newest.tail {
+            return Ok(());
+        }
+        let record = &newest.record;
+        let from = if record.durable { record.offset } else { record.span_start };
+        let from = if acknowledged { record.offset + BLOCK } else { from };
+        commit::rewrite_same(storage.as_ref(), from, *length)?;
+        storage.sync().map_err(|error| self.poison(error))?;
+        self.store.place.sync_directory().map_err(|error| self.poison(error))
+    }
+
+    fn append(&self, batch: Batch, time: u64) -> Result<(Record, Hash), StoreError> {
+        let state = self.state.as_ref();
+        let keys = self.store.keys.as_ref();
+        let signer = keys.signer.as_ref().ok_or(StoreError::ReadOnlyKey)?;
+        let old = &state.newest.record;
+        let span_start = old.offset + BLOCK;
+        let entries = old.entries.saturating_add_signed(batch.entries());
+        let mut out = Appender::new(state.storage.as_ref(), span_start, state.length)?;
+        let reader = state.reader(keys);
+        let mut writer = TreeWriter { reader: &reader, out: &mut out, live: old.live };
+        let root = writer.apply(state.root(), &batch.into_sorted())?;
+        let live = writer.live;
+        let mut record = Record::new(old.epoch, old.sequence + 1, old.header_hash, span_start);
+        record.root = root.map(|(at, _)| at);
+        record.level = root.map_or(0, |(_, level)| level);
+        record.previous_offset = Some(old.offset);
+        record.previous_hash = Some(state.newest.hash);
+        record.live = live;
+        record.entries = entries;
+        record.time = time;
+        out.finish(record, &record_context(keys, &state.header), signer)
+    }
+
+    /// After a failed write or fsync: back to the old end, before anybody else gets the lock. The error is the one that counts.
+    fn undo(&self, old_end: u64, error: StoreError) -> StoreError {
+        let storage = self.state.storage.as_ref();
+        match storage.set_length(old_end).and_then(|()| storage.sync()) {
+            Ok(()) => error,
+            Err(_) => match error {
+                StoreError::Io { source, .. } => self.poison(source),
+                other => self.poison(std::io::Error::other(other.to_string())),
+            },
+        }
+    }
+
+    fn poison(&self, error: std::io::Error) -> StoreError {
+        self.store.shared().poisoned = true;
+        StoreError::StateUnknown(error)
+    }
+}
