@@ -32,13 +32,18 @@ pub enum Kind {
 }
 
 impl Kind {
-    /// The word that listings use.
+    /// The word that listings and exports use.
     pub fn word(self) -> &'static str {
         match self {
             Self::Bytes => "bytes",
             Self::Text => "text",
             Self::Json => "json",
         }
+    }
+
+    /// The kind that [`word`](Self::word) calls so.
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Bytes, Self::Text, Self::Json].into_iter().find(|kind| kind.word() == word)
     }
 }
 
@@ -90,7 +95,8 @@ pub struct EntryRecord {
     pub expires: Option<u64>,
     /// When the entry is due for rotation.
     pub due: Option<u64>,
-    unknown: Unknown,
+    /// Optional fields of a later version.
+    pub unknown: Unknown,
 }
 
 impl EntryRecord {

@@ -264,6 +264,12 @@ impl FileStore {
         }
     }
 
+    /// The bytes of the file up to and with its newest commit: a whole vault file, whatever is written meanwhile.
+    pub fn image(&self) -> Result<Vec<u8>, StoreError> {
+        let state = self.refresh()?;
+        commit::read(state.storage.as_ref(), 0, (state.newest.record.offset + BLOCK) as usize)
+    }
+
     /// Drops dead bytes by writing the file anew.
     pub fn compact(&self, time: u64) -> Result<Committed, StoreError> {
         let transaction = self.lock()?;

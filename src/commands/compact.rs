@@ -1,0 +1,21 @@
+//! `vault compact`
+
+use clap::Args;
+
+use super::context::Context;
+use super::exit;
+use crate::vault::Result;
+
+/// Drop the bytes of what was overwritten and removed, by writing the file anew
+#[derive(Args, Debug)]
+pub struct CompactArgs {}
+
+pub fn run(context: &mut Context, _args: CompactArgs) -> Result<u8> {
+    let vault = context.unlock()?;
+    let before = vault.facts().map_or(0, |facts| facts.length);
+    vault.compact(context.now())?;
+    // Looked at anew: the file is another one now.
+    let after = vault.path().and_then(|path| std::fs::metadata(path).ok()).map_or(0, |metadata| metadata.len());
+    context.note(&format!("{before} bytes before, {after} after"));
+    Ok(exit::OK)
+}

@@ -1,0 +1,111 @@
+//! Configuration: the user's `config.toml` and a project's `vault.toml`. Precedence: flag, variable, project, user, default.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use crate::vault::{Error, ErrorKind, Result, WitnessPolicy};
+
+/// What either file may say. Keys that a later version brings are passed over.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct File {
+    vault: Option<PathBuf>,
+    environment: Option<String>,
+    key_file: Option<PathBuf>,
+    identity: Option<PathBuf>,
+    lock_timeout: Option<String>,
+    keep_versions: Option<usize>,
+    witness: Option<Witness>,
+}
+
+#[derive(Debug, Clone, Copy, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Witness {
+    Warn,
+    Strict,
+    Off,
+}
+
+/// The configuration of this run, as far as files give it.
+#[derive(Debug, Default)]
+pub struct Config {
+    /// The vault file, and the file that names it.
+    pub vault: Option<PathBuf>,
+    /// The environment that is used without `-e`.
+    pub environment: Option<String>,
+    /// A key file. Only the user's own configuration may name one: a project must not choose which of the user's files are read as keys.
+    pub key_file: Option<PathBuf>,
+    /// An age identity file; likewise.
+    pub identity: Option<PathBuf>,
+    /// How long a writer waits.
+    pub lock_timeout: Option<String>,
+    /// How many versions are kept.
+    pub keep_versions: Option<usize>,
+    /// What to do about an unexpected file; only the user's own.
+    pub witness: Option<WitnessPolicy>,
+}
+
+impl Config {
+    /// Reads both files, where they are.
+    pub fn load(directory: Option<&Path>, working: Option<&Path>, home: Option<&Path>) -> Result<Self> {
+        let user = match directory {
+            Some(directory) => read(&directory.join("config.toml"))?,
+            None => None,
+        };
+        let project = match working {
+            Some(working) => find_project(working, home)?,
+            None => None,
+        };
+        let mut config = Self::default();
+        if let Some((path, file)) = user {
+            let base = path.parent().unwrap_or(Path::new("/"));
+            config.vault = file.vault.map(|vault| base.join(vault));
+            config.environment = file.environment;
+            config.key_file = file.key_file.map(|key| base.join(key));
+            config.identity = file.identity.map(|identity| base.join(identity));
+            config.lock_timeout = file.lock_timeout;
+            config.keep_versions = file.keep_versions;
+            config.witness = file.witness.map(|witness| match witness {
+                Witness::Warn => WitnessPolicy::Warn,
+                Witness::Strict => WitnessPolicy::Strict,
+                Witness::Off => WitnessPolicy::Off,
+            });
+        }
+        if let Some((path, file)) = project {
+            let base = path.parent().unwrap_or(Path::new("/"));
+            config.vault = file.vault.map(|vault| base.join(vault)).or(config.vault);
+            config.environment = file.environment.or(config.environment);
+            config.lock_timeout = file.lock_timeout.or(config.lock_timeout);
+            config.keep_versions = file.keep_versions.or(config.keep_versions);
+        }
+        Ok(config)
+    }
+}
+
+/// The `vault.toml` of the project: the first one upward from the working directory, which ends at a git root or at home.
+fn find_project(working: &Path, home: Option<&Path>) -> Result<Option<(PathBuf, File)>> {
+    for directory in working.ancestors() {
+        if let Some(found) = read(&directory.join("vault.toml"))? {
+            return Ok(Some(found));
+        }
+        if Some(directory) == home || directory.join(".git").exists() {
+            break;
+        }
+    }
+    Ok(None)
+}
+
+fn read(path: &Path) -> Result<Option<(PathBuf, File)>> {
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.kind() == std::io::ErrorKind::NotADirectory => {
+            return Ok(None);
+        }
+        Err(error) => return Err(Error::io(format!("read {}", path.display()), &error)),
+    };
+    match toml::from_str(&text) {
+        Ok(file) => Ok(Some((path.to_owned(), file))),
+        Err(error) => Err(Error::new(ErrorKind::Usage, "bad_configuration", format!("{}: {}", path.display(), error.message()))),
+    }
+}

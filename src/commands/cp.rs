@@ -1,0 +1,42 @@
+//! `vault cp`
+
+use clap::Args;
+
+use super::completions::entry_names;
+use super::context::{Context, parse_name};
+use super::exit;
+use crate::name::{EntryId, Environment};
+use crate::vault::{Error, Result};
+
+/// Copy an entry to another name or environment
+///
+/// The current value and the metadata are copied; the copy has versions of its own.
+#[derive(Args, Debug)]
+pub struct CpArgs {
+    /// The entry
+    #[arg(add = entry_names())]
+    from: String,
+    /// The new name
+    to: String,
+    /// The environment of the new name [default: that of the entry]; an empty one for none
+    #[arg(long, value_name = "NAME")]
+    to_env: Option<String>,
+    /// Replace an entry that is there
+    #[arg(long)]
+    force: bool,
+}
+
+pub fn run(context: &mut Context, args: CpArgs) -> Result<u8> {
+    let from = context.entry_id(&args.from)?;
+    let environment = match args.to_env.as_deref() {
+        None => from.environment.clone(),
+        Some("") => None,
+        Some(text) => Some(Environment::parse(text).map_err(|error| Error::name("environment", error))?),
+    };
+    let to = EntryId { environment, name: parse_name(&args.to)? };
+    let vault = context.unlock()?;
+    if let Some(note) = vault.copy(&from, &to, args.force, context.now())? {
+        context.note(&format!("note: {note}"));
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,47 @@
+//! Exit codes: the one map from kinds of errors, and the table that `vault help exit-codes` prints.
+
+use crate::vault::ErrorKind;
+
+/// Everything went as asked.
+pub const OK: u8 = 0;
+/// A command found what it looks for: differences, leaks.
+pub const FINDINGS: u8 = 10;
+
+/// The exit code of an error.
+pub fn code(kind: ErrorKind) -> u8 {
+    match kind {
+        ErrorKind::Internal => 1,
+        ErrorKind::Usage => 2,
+        ErrorKind::NotFound => 3,
+        ErrorKind::Locked => 4,
+        ErrorKind::NoVault => 5,
+        ErrorKind::Conflict => 6,
+        ErrorKind::Busy => 7,
+        ErrorKind::Damaged => 8,
+        ErrorKind::Expired => 9,
+        ErrorKind::Stale => 11,
+        ErrorKind::NotPermitted => 12,
+        ErrorKind::Io => 13,
+    }
+}
+
+/// The stable table.
+pub const TABLE: &str = "\
+Exit codes of vault. They do not change.
+
+   0  ok
+   1  internal error
+   2  usage: the command line, a name or a value is not well-formed
+   3  not found: entry, version or field
+   4  cannot unlock: wrong or missing key
+   5  no such vault
+   6  conflict: it exists already, or --if-version did not match
+   7  busy: another process held the lock until --lock-timeout was over
+   8  damaged, tampered with, or of a newer format
+   9  expired
+  10  findings: check, diff --exit-code
+  11  older than this machine has seen
+  12  not permitted: limited key, untrusted key or slot, policy
+  13  input or output failed
+  14  network or remote
+";

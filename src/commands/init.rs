@@ -1,0 +1,97 @@
+//! `vault init`
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::context::{Context, read_key_file};
+use super::exit;
+use crate::crypto::{self, AgeRecipient, Argon2Cost};
+use crate::secret::{Passphrase, RawKey};
+use crate::vault::{Error, ErrorKind, NewSlot, Result, Vault};
+
+/// Make a new vault
+///
+/// Without options it opens by a passphrase, from any passphrase source or asked twice. Each of --key-file and
+/// --recipient makes a slot of its own. An existing file is never touched.
+#[derive(Args, Debug)]
+pub struct InitArgs {
+    /// Open by the age identity of this recipient (age1…); may be repeated
+    #[arg(long, value_name = "RECIPIENT")]
+    recipient: Vec<String>,
+    /// What to call the slot
+    #[arg(long, value_name = "NAME")]
+    label: Option<String>,
+}
+
+pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
+    let path = context.vault_path()?;
+    if path.symlink_metadata().is_ok() {
+        return Err(exists(&path));
+    }
+    let mut slots: Vec<(String, NewSlot)> = Vec::new();
+    let label = |default: &str| args.label.clone().unwrap_or_else(|| default.to_owned());
+    // With `init`, --key-file names the key of the new slot, and not one to unlock with.
+    if let Some(file) = context.global.key_file.clone() {
+        slots.push((label("key file"), NewSlot::RawKey(read_or_make_key(context, &file)?)));
+    }
+    for recipient in &args.recipient {
+        let recipient = AgeRecipient::parse(recipient).map_err(|_| {
+            Error::usage("a recipient is an age X25519 public key").hint("it looks like age1… ; `age-keygen` makes one")
+        })?;
+        slots.push((label("recipient"), NewSlot::Recipient(recipient)));
+    }
+    if slots.is_empty() {
+        let passphrase = context.new_passphrase()?;
+        if passphrase.expose().is_empty() {
+            return Err(Error::usage("the passphrase is empty"));
+        }
+        warn_weak(context, &passphrase);
+        slots.push((label("passphrase"), NewSlot::Passphrase(passphrase, Argon2Cost::DEFAULT)));
+    }
+    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(|error| Error::io(format!("create {}", parent.display()), &error))?;
+    }
+    Vault::create(&path, &slots, context.now())?;
+    context.note(&format!("made {}", path.display()));
+    Ok(exit::OK)
+}
+
+fn exists(path: &Path) -> Error {
+    Error::new(ErrorKind::Conflict, "exists", format!("{} exists already; it was not touched", path.display()))
+        .hint("choose another path with --vault")
+}
+
+fn warn_weak(context: &Context, passphrase: &Passphrase) {
+    let text = String::from_utf8_lossy(passphrase.expose());
+    // Beyond a hundred characters the estimate takes long, and the passphrase is not the weak spot.
+    let start: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(text.chars().take(100).collect());
+    if zxcvbn::zxcvbn(&start, &[]).score() < zxcvbn::Score::Three {
+        context.note(
+            "warning: this passphrase is weak; whoever gets the file can try it. `vault generate words:6` makes a strong one",
+        );
+    }
+}
+
+/// A key file that is missing is made: 32 random bytes, 0600.
+fn read_or_make_key(context: &Context, path: &PathBuf) -> Result<RawKey> {
+    let key = crypto::random_key()?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            file.write_all(key.as_ref())
+                .and_then(|()| file.sync_all())
+                .map_err(|error| Error::io(format!("write {}", path.display()), &error))?;
+            context.note(&format!("made the key file {}: keep a copy, nothing opens the vault without it", path.display()));
+            Ok(RawKey::new(key))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_key_file(path),
+        Err(error) => Err(Error::io(format!("create {}", path.display()), &error)),
+    }
+}

@@ -1,0 +1,187 @@
+//! One subcommand, one file. This one only lists and dispatches.
+
+mod backup;
+mod check;
+mod compact;
+mod completions;
+mod config;
+mod context;
+mod cp;
+mod diff;
+mod edit;
+mod exit;
+mod export;
+mod find;
+mod generate;
+mod get;
+mod help;
+mod history;
+mod import;
+mod info;
+mod init;
+mod list;
+mod man;
+mod mv;
+mod restore;
+mod rm;
+mod rollback;
+mod rotate;
+mod set;
+mod trust;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+
+use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
+use context::{Context, ErrorFormat, Global};
+
+use crate::term::output;
+use crate::vault::{Error, ErrorKind, Result};
+
+/// A subcommand: how its arguments are declared, and what runs it. It returns the exit code.
+struct Subcommand {
+    name: &'static str,
+    aliases: &'static [&'static str],
+    augment: fn(Command) -> Command,
+    run: fn(&mut Context, &ArgMatches) -> Result<u8>,
+}
+
+macro_rules! subcommand {
+    ($module:ident::$args:ident $(, $alias:literal)*) => {
+        Subcommand {
+            name: stringify!($module),
+            aliases: &[$($alias),*],
+            augment: <$module::$args as clap::Args>::augment_args,
+            run: |context, matches| {
+                let args = $module::$args::from_arg_matches(matches).map_err(|error| Error::usage(error.to_string()))?;
+                $module::run(context, args)
+            },
+        }
+    };
+}
+
+/// All subcommands, in the order of the help.
+const SUBCOMMANDS: &[Subcommand] = &[
+    subcommand!(init::InitArgs),
+    subcommand!(get::GetArgs, "show"),
+    subcommand!(set::SetArgs),
+    subcommand!(list::ListArgs, "ls"),
+    subcommand!(info::InfoArgs),
+    subcommand!(rm::RmArgs, "delete"),
+    subcommand!(mv::MvArgs),
+    subcommand!(cp::CpArgs),
+    subcommand!(edit::EditArgs),
+    subcommand!(find::FindArgs, "search"),
+    subcommand!(history::HistoryArgs),
+    subcommand!(rollback::RollbackArgs),
+    subcommand!(generate::GenerateArgs),
+    subcommand!(rotate::RotateArgs),
+    subcommand!(export::ExportArgs),
+    subcommand!(import::ImportArgs),
+    subcommand!(check::CheckArgs),
+    subcommand!(compact::CompactArgs),
+    subcommand!(backup::BackupArgs),
+    subcommand!(restore::RestoreArgs),
+    subcommand!(diff::DiffArgs),
+    subcommand!(trust::TrustArgs),
+    subcommand!(completions::CompletionsArgs),
+    subcommand!(man::ManArgs),
+    subcommand!(help::HelpArgs),
+];
+
+/// The whole command line, for help, completions and man pages.
+pub fn command() -> Command {
+    root(SUBCOMMANDS.iter())
+}
+
+fn root<'a>(subcommands: impl Iterator<Item = &'a Subcommand>) -> Command {
+    let root = Command::new("vault")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Keeps secrets in one encrypted file and hands them to shells, scripts and programs")
+        .after_help("`vault help exit-codes` lists the exit codes.")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .max_term_width(100);
+    subcommands.fold(Global::augment_args(root), |root, subcommand| {
+        root.subcommand((subcommand.augment)(Command::new(subcommand.name).visible_aliases(subcommand.aliases)))
+    })
+}
+
+/// Runs the command line `arguments` (the first is the program's name).
+pub fn run(arguments: &[OsString]) -> ExitCode {
+    if let Some(code) = completions::answer_shell() {
+        return code;
+    }
+    let matches = match parse(arguments) {
+        Ok(matches) => matches,
+        Err(error) => return report_usage(&error, arguments),
+    };
+    let global = Global::from_arg_matches(&matches).unwrap_or_default();
+    let errors = global.errors;
+    let mut context = Context::new(global);
+    let result = match matches.subcommand() {
+        Some((name, matches)) => match SUBCOMMANDS.iter().find(|subcommand| subcommand.name == name) {
+            Some(subcommand) => (subcommand.run)(&mut context, matches),
+            None => Err(Error::new(ErrorKind::Internal, "internal", "a subcommand is declared and not dispatched")),
+        },
+        None => Err(Error::usage("a subcommand is missing")),
+    };
+    match result {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => report(&error, errors),
+    }
+}
+
+/// Declares only the subcommands whose names occur among the arguments: declaring all of them costs more than a whole `get`.
+/// Whatever that cannot parse is parsed again with all of them, so that help and errors know them.
+fn parse(arguments: &[OsString]) -> std::result::Result<ArgMatches, clap::Error> {
+    let named = |subcommand: &&Subcommand| {
+        let is = |name: &str| arguments.iter().skip(1).any(|argument| argument == name);
+        is(subcommand.name) || subcommand.aliases.iter().any(|alias| is(alias))
+    };
+    match root(SUBCOMMANDS.iter().filter(named)).try_get_matches_from(arguments) {
+        Ok(matches) => Ok(matches),
+        Err(_) => command().try_get_matches_from(arguments),
+    }
+}
+
+fn report_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+    if !error.use_stderr() {
+        // Help and version were asked for: data.
+        return match error.print() {
+            Ok(()) => ExitCode::from(exit::OK),
+            Err(_) => ExitCode::from(exit::code(ErrorKind::Io)),
+        };
+    }
+    let json = arguments.windows(2).any(|pair| pair[0] == "--errors" && pair[1] == "json")
+        || arguments.iter().any(|argument| argument == "--errors=json");
+    if json {
+        let text = error.render().to_string();
+        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+        return report(&Error::usage(line).hint("see `vault help`"), ErrorFormat::Json);
+    }
+    // What cannot be printed to standard error can be told to nobody.
+    let _ = error.print();
+    ExitCode::from(exit::code(ErrorKind::Usage))
+}
+
+fn report(error: &Error, format: ErrorFormat) -> ExitCode {
+    let code = exit::code(error.kind());
+    match format {
+        ErrorFormat::Text => {
+            output::say(&format!("error: {}", output::printable(&error.to_string())));
+            if let Some(hint) = error.hint_text() {
+                output::say(&format!("hint: {}", output::printable(hint)));
+            }
+        }
+        ErrorFormat::Json => {
+            let object = serde_json::json!({
+                "version": 1,
+                "error": { "code": error.code(), "message": error.to_string(), "hint": error.hint_text(), "exit_code": code },
+            });
+            output::say(&object.to_string());
+        }
+    }
+    ExitCode::from(code)
+}

@@ -1,0 +1,39 @@
+//! `vault rotate`
+
+use clap::Args;
+
+use super::completions::entry_names;
+use super::context::Context;
+use super::exit;
+use crate::vault::generate::Generator;
+use crate::vault::{Result, Write};
+
+/// Give an entry a new value; the old one stays in its history
+///
+/// The value is generated, or comes from standard input or a hidden prompt.
+#[derive(Args, Debug)]
+pub struct RotateArgs {
+    /// The entry; it must be there
+    #[arg(add = entry_names())]
+    name: String,
+    /// Generate the value: random:32 hex:32 base64url:32 alnum:24 password:20 words:6 uuid pin:6
+    #[arg(long, value_name = "SPEC")]
+    generate: Option<Generator>,
+    /// Only if this is the current version
+    #[arg(long, value_name = "N")]
+    if_version: Option<u64>,
+}
+
+pub fn run(context: &mut Context, args: RotateArgs) -> Result<u8> {
+    let id = context.entry_id(&args.name)?;
+    let value = match &args.generate {
+        Some(generator) => generator.generate()?,
+        None => context.value_from_input(&format!("New value of {}", args.name), false)?,
+    };
+    let kind = super::set::kind_of(&value, false);
+    let vault = context.unlock()?;
+    let write = Write { if_version: args.if_version, update_only: true, ..Write::value(value, kind) };
+    let outcome = vault.set(&id, write, context.now())?;
+    context.note(&format!("'{id}' is at version {}", outcome.version));
+    Ok(exit::OK)
+}

@@ -1,0 +1,160 @@
+//! `vault set`
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::completions::entry_names;
+use super::context::{Context, parse_category, parse_duration, parse_tag, read_file};
+use super::exit;
+use crate::format::record::Kind;
+use crate::secret::SecretValue;
+use crate::vault::field::{self, FieldPath};
+use crate::vault::generate::Generator;
+use crate::vault::{Change, Error, Outcome, Result, Write};
+
+/// Create an entry, or give it a new version
+///
+/// The value comes from a hidden prompt at a terminal, else from standard input, or from one of the options; never from
+/// the command line. A new value without --ttl does not expire. Category, tags and metadata are kept unless given.
+#[derive(Args, Debug)]
+pub struct SetArgs {
+    /// The entry
+    #[arg(add = entry_names())]
+    name: String,
+    /// The value is this file, byte for byte
+    #[arg(long, value_name = "FILE", group = "source")]
+    from_file: Option<PathBuf>,
+    /// The value is generated: random:32 hex:32 base64url:32 alnum:24 password:20 words:6 uuid pin:6
+    #[arg(long, value_name = "SPEC", group = "source")]
+    generate: Option<Generator>,
+    /// The value is written in the editor
+    #[arg(long, group = "source")]
+    editor: bool,
+    /// Change category, tags, metadata or expiry only; no new version
+    #[arg(long, group = "source", conflicts_with_all = ["json", "raw", "field"])]
+    meta_only: bool,
+    /// The value is JSON
+    #[arg(long)]
+    json: bool,
+    /// Keep every byte, also the line end of a single line
+    #[arg(long)]
+    raw: bool,
+    /// Set this field of the JSON value: db.host or /db/host
+    #[arg(long, value_name = "FIELD")]
+    field: Option<String>,
+    /// The category; an empty one clears it
+    #[arg(long, value_name = "CATEGORY")]
+    category: Option<String>,
+    /// A tag; may be repeated, and replaces the tags that were there
+    #[arg(long = "tag", value_name = "TAG")]
+    tags: Vec<String>,
+    /// Metadata; may be repeated. An empty value removes the key
+    #[arg(long = "meta", value_name = "KEY=VALUE")]
+    meta: Vec<String>,
+    /// The value expires after this time, such as 30d
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    /// Only if this is the current version (0: if there is no such entry)
+    #[arg(long, value_name = "N")]
+    if_version: Option<u64>,
+    /// Only if there is no such entry
+    #[arg(long)]
+    create_only: bool,
+}
+
+pub fn run(context: &mut Context, args: SetArgs) -> Result<u8> {
+    let id = context.entry_id(&args.name)?;
+    let field = args.field.as_deref().map(FieldPath::parse).transpose()?;
+    let mut write = Write {
+        category: match args.category.as_deref() {
+            None => Change::Keep,
+            Some("") => Change::Clear,
+            Some(text) => Change::Set(parse_category(text)?),
+        },
+        tags: match args.tags.as_slice() {
+            [] => Change::Keep,
+            [empty] if empty.is_empty() => Change::Clear,
+            tags => Change::Set(tags.iter().map(|tag| parse_tag(tag)).collect::<Result<BTreeSet<_>>>()?),
+        },
+        meta: args.meta.iter().map(|pair| parse_meta(pair)).collect::<Result<BTreeMap<_, _>>>()?,
+        expires: match &args.ttl {
+            Some(ttl) => Change::Set(context.now().saturating_add(parse_duration(ttl)?)),
+            None => Change::Keep,
+        },
+        if_version: args.if_version,
+        create_only: args.create_only,
+        ..Write::default()
+    };
+    if args.meta_only {
+        let vault = context.unlock()?;
+        return finish(context, &id.to_string(), &vault.set(&id, write, context.now())?);
+    }
+    // The value is there before the vault is opened and locked: nobody waits for a person who types.
+    let value = read_value(context, &args)?;
+    let value = match (&args.generate, value) {
+        (Some(generator), _) => generator.generate()?,
+        (None, Some(value)) => value,
+        (None, None) => return Err(Error::usage("there is no value")),
+    };
+    if let Some(path) = field {
+        let vault = context.unlock()?;
+        let json = args.json;
+        let outcome = vault.update(&id, context.now(), args.if_version, &mut |old| {
+            let new = field::set(old.map(|(_, value)| value), &path, &value, json)?;
+            Ok(Write { value: Some((new, Kind::Json)), ..std::mem::take(&mut write) })
+        })?;
+        return finish(context, &id.to_string(), &outcome);
+    }
+    if args.json {
+        field::check_json(value.expose())?;
+    }
+    let kind = kind_of(&value, args.json);
+    write.value = Some((value, kind));
+    let vault = context.unlock()?;
+    let outcome = vault.set(&id, write, context.now())?;
+    finish(context, &id.to_string(), &outcome)
+}
+
+/// What kind of value these bytes are.
+pub fn kind_of(value: &SecretValue, json: bool) -> Kind {
+    match (json, std::str::from_utf8(value.expose())) {
+        (true, _) => Kind::Json,
+        (false, Ok(_)) => Kind::Text,
+        (false, Err(_)) => Kind::Bytes,
+    }
+}
+
+fn read_value(context: &Context, args: &SetArgs) -> Result<Option<SecretValue>> {
+    if args.generate.is_some() {
+        return Ok(None);
+    }
+    if let Some(path) = &args.from_file {
+        return read_file(path).map(|bytes| Some(SecretValue::new(bytes)));
+    }
+    if args.editor {
+        let text = crate::term::editor::edit(&[])?;
+        return text.map(Some).ok_or_else(|| Error::usage("the editor left nothing; the entry is as it was"));
+    }
+    context.value_from_input(&format!("Value of {}", args.name), args.raw).map(Some)
+}
+
+fn parse_meta(pair: &str) -> Result<(String, Option<String>)> {
+    match pair.split_once('=') {
+        Some((key, "")) if !key.is_empty() => Ok((key.to_owned(), None)),
+        Some((key, value)) if !key.is_empty() => Ok((key.to_owned(), Some(value.to_owned()))),
+        _ => Err(Error::usage("metadata is written KEY=VALUE")),
+    }
+}
+
+fn finish(context: &Context, name: &str, outcome: &Outcome) -> Result<u8> {
+    if context.global.verbose {
+        let what = if outcome.created { "made" } else { "now at" };
+        context.note(&format!("'{name}' {what} version {}", outcome.version));
+    }
+    if let Some(note) = &outcome.note {
+        context.note(&format!("note: {note}"));
+    }
+    Ok(exit::OK)
+}

@@ -1,0 +1,67 @@
+//! The clipboard, through the programs that a desktop has: wl-copy, xclip, xsel, pbcopy.
+
+use std::io::Write as _;
+use std::process::{Command, Stdio};
+
+use crate::secret::SecretValue;
+use crate::vault::{Error, ErrorKind, Result};
+
+/// A pair of programs that write and read the clipboard, and the variable that says that they can.
+struct Tool {
+    variable: Option<&'static str>,
+    copy: &'static [&'static str],
+    paste: &'static [&'static str],
+}
+
+const TOOLS: &[Tool] = &[
+    Tool { variable: Some("WAYLAND_DISPLAY"), copy: &["wl-copy", "--sensitive"], paste: &["wl-paste", "--no-newline"] },
+    Tool { variable: Some("WAYLAND_DISPLAY"), copy: &["wl-copy"], paste: &["wl-paste", "--no-newline"] },
+    Tool {
+        variable: Some("DISPLAY"),
+        copy: &["xclip", "-selection", "clipboard", "-in"],
+        paste: &["xclip", "-selection", "clipboard", "-out"],
+    },
+    Tool { variable: Some("DISPLAY"), copy: &["xsel", "--clipboard", "--input"], paste: &["xsel", "--clipboard", "--output"] },
+    Tool { variable: None, copy: &["pbcopy"], paste: &["pbpaste"] },
+];
+
+/// Waits, reads the clipboard, and empties it if it still holds the value whose text came on standard input.
+/// The programs are arguments: $1 seconds, $2 paste, $3 copy. The value is in a variable of this shell and in no argument.
+const CLEAR: &str = r#"value=$(cat; printf x); sleep "$1"; now=$($2; printf x); [ "$now" = "$value" ] && printf '' | $3"#;
+
+/// Copies a value, and clears it after `seconds` unless something else is there by then.
+pub fn copy(value: &SecretValue, seconds: u64) -> Result<()> {
+    for tool in TOOLS {
+        if tool.variable.is_some_and(|variable| std::env::var_os(variable).is_none()) {
+            continue;
+        }
+        if feed(command(tool.copy), value).is_ok_and(|mut child| child.wait().is_ok_and(|status| status.success())) {
+            let mut clear = Command::new("sh");
+            clear
+                .args(["-c", CLEAR, "vault-clipboard"])
+                .arg(seconds.to_string())
+                .arg(tool.paste.join(" "))
+                .arg(tool.copy.join(" "));
+            // A session of its own: it outlives this command and the terminal.
+            std::os::unix::process::CommandExt::process_group(&mut clear, 0);
+            feed(clear, value).map_err(|error| Error::io("start what clears the clipboard", &error))?;
+            return Ok(());
+        }
+    }
+    Err(Error::new(ErrorKind::Io, "no_clipboard", "there is no clipboard that could be written")
+        .hint("wl-copy, xclip, xsel or pbcopy must be there, and a desktop; or print the value"))
+}
+
+fn command(words: &[&str]) -> Command {
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]);
+    command
+}
+
+fn feed(mut command: Command, value: &SecretValue) -> std::io::Result<std::process::Child> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin.write_all(value.expose())?;
+    }
+    Ok(child)
+}

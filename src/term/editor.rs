@@ -1,0 +1,93 @@
+//! An editor on a file that stays in memory: 0600 in a directory of its own, wiped afterwards.
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use zeroize::Zeroizing;
+
+use crate::crypto;
+use crate::secret::SecretValue;
+use crate::vault::{Error, ErrorKind, Result};
+
+/// Lets a person edit `text`; `None` if it is as it was.
+pub fn edit(text: &[u8]) -> Result<Option<SecretValue>> {
+    let editor = std::env::var_os("VISUAL")
+        .or_else(|| std::env::var_os("EDITOR"))
+        .filter(|editor| !editor.is_empty())
+        .ok_or_else(|| Error::usage("no editor is set").hint("set VISUAL or EDITOR, or pipe the value to `vault set`"))?;
+    let place = Place::new()?;
+    let path = place.0.join("value");
+    let mut file = std::fs::OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|error| Error::io("make the file to edit", &error))?;
+    file.write_all(text).map_err(|error| Error::io("write the file to edit", &error))?;
+    drop(file);
+    // The variable is a command line, as every program that starts an editor takes it; the path is its argument and never part of the text.
+    let mut script = editor;
+    script.push(" \"$1\"");
+    let status = Command::new("sh")
+        .arg("-c")
+        .arg(script)
+        .arg("sh")
+        .arg(&path)
+        // Swap, backup, undo and history files of the common editors would keep the value.
+        .env("NVIM_SHADA_FILE", "NONE")
+        .current_dir(&place.0)
+        .status()
+        .map_err(|error| Error::io("start the editor", &error))?;
+    if !status.success() {
+        return Err(Error::new(ErrorKind::Io, "editor_failed", format!("the editor ended with {status}; nothing was changed")));
+    }
+    let new = std::fs::read(&path).map(Zeroizing::new).map_err(|error| Error::io("read the edited file", &error))?;
+    let new = strip_added_line_end(new, text);
+    if new.as_slice() == text { Ok(None) } else { Ok(Some(SecretValue::new(new))) }
+}
+
+/// Editors end the last line; a value that did not end in one does not get one by being edited.
+fn strip_added_line_end(mut new: Zeroizing<Vec<u8>>, old: &[u8]) -> Zeroizing<Vec<u8>> {
+    if new.ends_with(b"\n") && !old.ends_with(b"\n") {
+        new.pop();
+    }
+    new
+}
+
+/// A directory of random name, 0700, that goes with everything in it when this is dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn new() -> Result<Self> {
+        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
+        let memory = [runtime.as_deref(), Some(Path::new("/dev/shm"))].into_iter().flatten().find(|path| path.is_dir());
+        let base = memory.ok_or_else(|| {
+            Error::new(ErrorKind::Io, "no_memory_files", "there is no place for files in memory (XDG_RUNTIME_DIR, /dev/shm)")
+                .hint("pipe the value to `vault set` instead")
+        })?;
+        let random: [u8; 16] = crypto::random()?;
+        let path = base.join(format!("vault-edit-{}", crate::format::header::hex(&random)));
+        std::fs::DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .map_err(|error| Error::io("make a place for the file to edit", &error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // Overwritten first: memory that is freed is not memory that is cleared.
+        if let Ok(files) = std::fs::read_dir(&self.0) {
+            for file in files.flatten() {
+                if let (Ok(metadata), Ok(mut open)) = (file.metadata(), std::fs::OpenOptions::new().write(true).open(file.path()))
+                {
+                    let _ = open.write_all(&vec![0; metadata.len() as usize]);
+                }
+            }
+        }
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}

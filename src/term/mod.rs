@@ -1,0 +1,6 @@
+//! Terminal, standard streams, clipboard. Standard output is data and nothing else; prompts go to the terminal itself.
+
+pub mod clipboard;
+pub mod editor;
+pub mod output;
+pub mod prompt;

@@ -1,0 +1,95 @@
+//! Entries as their readers see them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::format::record::{EntryRecord, Kind};
+use crate::name::{Category, EntryId, Tag};
+
+/// Everything about an entry but its values.
+pub struct Entry {
+    id: EntryId,
+    record: EntryRecord,
+}
+
+/// A version, without its value.
+#[derive(Debug, Clone, Copy)]
+pub struct VersionInfo {
+    /// Its number.
+    pub number: u64,
+    /// When it was written, in milliseconds.
+    pub created: u64,
+    /// What kind of value it holds.
+    pub kind: Kind,
+    /// Whether it is the current one.
+    pub current: bool,
+}
+
+impl Entry {
+    pub(super) fn new(id: EntryId, record: EntryRecord) -> Self {
+        Self { id, record }
+    }
+
+    pub(super) fn record(&self) -> &EntryRecord {
+        &self.record
+    }
+
+    /// Name and environment.
+    pub fn id(&self) -> &EntryId {
+        &self.id
+    }
+
+    /// Number of the current version.
+    pub fn version(&self) -> u64 {
+        self.record.current
+    }
+
+    /// Kind of the current value.
+    pub fn kind(&self) -> Kind {
+        self.record.versions.last().map_or(Kind::Bytes, |version| version.kind)
+    }
+
+    /// When the entry was made, in milliseconds.
+    pub fn created(&self) -> u64 {
+        self.record.created
+    }
+
+    /// When its value or metadata last changed.
+    pub fn modified(&self) -> u64 {
+        self.record.modified
+    }
+
+    /// The category.
+    pub fn category(&self) -> Option<&Category> {
+        self.record.category.as_ref()
+    }
+
+    /// The tags.
+    pub fn tags(&self) -> &BTreeSet<Tag> {
+        &self.record.tags
+    }
+
+    /// The metadata.
+    pub fn meta(&self) -> &BTreeMap<String, String> {
+        &self.record.meta
+    }
+
+    /// When the entry expires, in milliseconds.
+    pub fn expires(&self) -> Option<u64> {
+        self.record.expires
+    }
+
+    /// Whether it has expired at `now`.
+    pub fn is_expired(&self, now: u64) -> bool {
+        self.record.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// The versions that are kept, oldest first.
+    pub fn versions(&self) -> impl Iterator<Item = VersionInfo> {
+        self.record.versions.iter().map(|version| VersionInfo {
+            number: version.number,
+            created: version.created,
+            kind: version.kind,
+            current: version.number == self.record.current,
+        })
+    }
+}

@@ -1,0 +1,159 @@
+//! Fields of JSON values: a dotted path (`db.host`, `list.0`) or a JSON pointer (`/db/host`, RFC 6901).
+
+use serde_json::{Map, Value};
+use zeroize::Zeroizing;
+
+use super::error::{Error, ErrorKind, Result};
+use crate::secret::SecretValue;
+
+/// A JSON value that wipes its text when dropped.
+struct Wiped(Value);
+
+impl Drop for Wiped {
+    fn drop(&mut self) {
+        wipe(&mut self.0);
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => zeroize::Zeroize::zeroize(text),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// Where a field is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FieldPath(Vec<String>);
+
+impl FieldPath {
+    /// Reads a path: a JSON pointer if it begins with `/`, else parts separated by dots.
+    pub fn parse(text: &str) -> Result<Self> {
+        let parts: Vec<String> = match text.strip_prefix('/') {
+            Some(pointer) => pointer.split('/').map(|part| part.replace("~1", "/").replace("~0", "~")).collect(),
+            None => text.split('.').map(str::to_owned).collect(),
+        };
+        if text.is_empty() || (!text.starts_with('/') && parts.iter().any(String::is_empty)) {
+            return Err(Error::usage("a field is a dotted path such as db.host, or a JSON pointer such as /db/host"));
+        }
+        Ok(Self(parts))
+    }
+}
+
+/// The field of a JSON value: a string as its text, anything else as compact JSON.
+pub fn get(value: &SecretValue, path: &FieldPath) -> Result<SecretValue> {
+    let root = parse(value)?;
+    let mut at = &root.0;
+    for part in &path.0 {
+        at = step(at, part).ok_or_else(|| missing(path))?;
+    }
+    Ok(match at {
+        Value::String(text) => SecretValue::from(text.as_str()),
+        other => SecretValue::new(Zeroizing::new(to_bytes(other)?)),
+    })
+}
+
+/// The JSON value with the field set; objects on the way are made where they are missing.
+pub fn set(value: Option<&SecretValue>, path: &FieldPath, field: &SecretValue, json: bool) -> Result<SecretValue> {
+    let mut root = match value {
+        Some(value) => parse(value)?,
+        None => Wiped(Value::Object(Map::new())),
+    };
+    let new = if json {
+        parse_json(field.expose())?
+    } else {
+        let text = std::str::from_utf8(field.expose())
+            .map_err(|_| Error::new(ErrorKind::Usage, "not_text", "a field of a JSON value must be UTF-8 text"))?;
+        Value::String(text.to_owned())
+    };
+    let mut at = &mut root.0;
+    for part in &path.0 {
+        at = match at {
+            Value::Object(map) => map.entry(part.clone()).or_insert_with(|| Value::Object(Map::new())),
+            Value::Array(items) => {
+                let index: usize = part.parse().map_err(|_| missing(path))?;
+                items.get_mut(index).ok_or_else(|| missing(path))?
+            }
+            _ => return Err(missing(path)),
+        };
+    }
+    *at = new;
+    Ok(SecretValue::new(Zeroizing::new(to_bytes(&root.0)?)))
+}
+
+/// Whether the bytes are one JSON value; nothing of them is part of the error.
+pub fn check_json(bytes: &[u8]) -> Result<()> {
+    parse_json(bytes).map(|value| drop(Wiped(value)))
+}
+
+fn parse(value: &SecretValue) -> Result<Wiped> {
+    serde_json::from_slice(value.expose())
+        .map(Wiped)
+        .map_err(|_| Error::new(ErrorKind::NotFound, "not_json", "the value is not JSON, so it has no fields"))
+}
+
+fn parse_json(bytes: &[u8]) -> Result<Value> {
+    serde_json::from_slice(bytes).map_err(|error| {
+        let place = format!("line {}, column {}", error.line(), error.column());
+        Error::new(ErrorKind::Usage, "not_json", format!("the value is not JSON ({place})"))
+    })
+}
+
+fn step<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(map) => map.get(part),
+        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        _ => None,
+    }
+}
+
+fn to_bytes(value: &Value) -> Result<Vec<u8>> {
+    serde_json::to_vec(value).map_err(|_| Error::new(ErrorKind::Internal, "internal", "a JSON value cannot be written"))
+}
+
+fn missing(path: &FieldPath) -> Error {
+    Error::new(ErrorKind::NotFound, "field_not_found", format!("the value has no field '{}'", path.0.join(".")))
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn value(text: &str) -> SecretValue {
+        SecretValue::from(text)
+    }
+
+    fn read(json: &str, path: &str) -> Result<String> {
+        get(&value(json), &FieldPath::parse(path)?).map(|field| String::from_utf8(field.expose().to_vec()).unwrap())
+    }
+
+    #[test]
+    fn reads_fields_exactly() {
+        let json = r#"{"db":{"host":"h","port":5432,"big":123456789012345678901234567890,"a.b":1},"l":[true,null]}"#;
+        assert_eq!(read(json, "db.host").unwrap(), "h");
+        assert_eq!(read(json, "/db/host").unwrap(), "h");
+        assert_eq!(read(json, "/db/a.b").unwrap(), "1");
+        assert_eq!(read(json, "db.big").unwrap(), "123456789012345678901234567890");
+        assert_eq!(read(json, "l.0").unwrap(), "true");
+        assert_eq!(read(json, "l").unwrap(), "[true,null]");
+        for path in ["x", "db.host.x", "l.2", "l.x", "/db/"] {
+            assert_eq!(read(json, path).unwrap_err().code(), "field_not_found", "{path}");
+        }
+        assert_eq!(read("plain", "x").unwrap_err().code(), "not_json");
+        assert!(FieldPath::parse("").is_err() && FieldPath::parse("a..b").is_err());
+    }
+
+    #[test]
+    fn sets_fields_and_keeps_the_rest_as_it_was() {
+        let path = FieldPath::parse("db.password").unwrap();
+        let new = set(Some(&value(r#"{"z":1.10,"db":{"host":"h"}}"#)), &path, &value("p\"w"), false).unwrap();
+        assert_eq!(new.expose(), br#"{"z":1.10,"db":{"host":"h","password":"p\"w"}}"#);
+        let new = set(None, &path, &value("[1]"), true).unwrap();
+        assert_eq!(new.expose(), br#"{"db":{"password":[1]}}"#);
+        assert!(set(Some(&value("[1]")), &path, &value("x"), false).is_err());
+        assert!(set(None, &path, &value("nope"), true).is_err());
+    }
+}

@@ -1,0 +1,279 @@
+//! What the product means: unlocking, entries and their versions, categories, environments, and what a machine remembers of a vault.
+//!
+//! Nothing here touches a terminal, the environment, the home directory or the clock; the edges pass them in.
+
+mod entries;
+mod error;
+pub mod field;
+pub mod generate;
+mod read;
+mod standing;
+mod unlock;
+mod witness;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use entries::{Entry, VersionInfo};
+pub use error::{Error, ErrorKind, Result};
+pub use read::{Checked, Filter, Found, Scope};
+pub use unlock::{Credential, Locked, NewSlot, SlotInfo};
+pub use write::{Change, Import, ImportPolicy, Outcome, Write};
+
+use crate::crypto::Hash;
+use crate::format::FormatError;
+use crate::format::header::hex;
+use crate::format::keyspace;
+use crate::format::record::{ValueContext, Version};
+use crate::format::slot::{DataKeys, NumberedKey, OlderKey};
+use crate::name::{Category, EntryId};
+use crate::secret::{DataKey, SecretValue};
+use crate::store::file::storage::OsPlace;
+use crate::store::file::{Facts, FileKeys, FileOptions, FileStore, Known, OpenedFile};
+use crate::store::{Snapshot, Store};
+use standing::Standing;
+use witness::Witness;
+
+/// What to do when a file is not the one that this machine expects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WitnessPolicy {
+    /// Reads warn, writes refuse.
+    #[default]
+    Warn,
+    /// Reads refuse as well.
+    Strict,
+    /// Nothing is compared and nothing remembered.
+    Off,
+}
+
+/// How a vault is used; all of it comes from the edge.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where this machine remembers what it has seen; `None`: nowhere.
+    pub witness_directory: Option<PathBuf>,
+    /// What to do about an older or foreign file.
+    pub witness: WitnessPolicy,
+    /// Accept the file though it is older than what was seen, and remember that.
+    pub accept_older: bool,
+    /// Accept signing key, slots and age of the file as they are, and remember that.
+    pub trust: bool,
+    /// The fingerprint that the vault must have.
+    pub fingerprint: Option<String>,
+    /// How long a writer waits for its turn.
+    pub lock_timeout: Duration,
+    /// How many versions of an entry are kept, 1 to 100.
+    pub keep_versions: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            witness_directory: None,
+            witness: WitnessPolicy::Warn,
+            accept_older: false,
+            trust: false,
+            fingerprint: None,
+            lock_timeout: Duration::from_secs(30),
+            keep_versions: 10,
+        }
+    }
+}
+
+/// An unlocked vault.
+///
+/// ```
+/// use vault::{Credential, EntryId, Kind, Locked, Name, NewSlot, Options, SecretValue, Vault, Write};
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let directory = std::env::temp_dir().join(format!("vault-doc-{}", std::process::id()));
+/// # std::fs::create_dir_all(&directory)?;
+/// # let path = directory.join("app.vault");
+/// # let now = 1_700_000_000_000;
+/// // A key of your own: 32 bytes that you keep somewhere safe.
+/// let key = || NewSlot::RawKey(vault::RawKey::new([7; 32].into()));
+/// Vault::create(&path, &[("app".to_owned(), key())], now)?;
+///
+/// let credential = Credential::RawKey(vault::RawKey::new([7; 32].into()));
+/// let vault = Locked::open(&path)?.unlock(&credential, Options::default())?;
+/// let id = EntryId::plain(Name::parse("db_prod")?);
+/// vault.set(&id, Write::value(SecretValue::from("s3cret"), Kind::Text), now)?;
+///
+/// let value = vault.value(&id, None)?;
+/// assert_eq!(value.expose(), b"s3cret");
+/// # std::fs::remove_dir_all(&directory)?;
+/// # Ok(())
+/// # }
+/// ```
+pub struct Vault {
+    store: Arc<dyn Store>,
+    file: Option<FileSide>,
+    id: [u8; 16],
+    data: DataKeys,
+    options: Options,
+}
+
+/// What a vault in a file has beyond its store.
+struct FileSide {
+    store: Arc<FileStore>,
+    witness: Option<Witness>,
+    standing: Standing,
+    path: PathBuf,
+}
+
+impl Vault {
+    pub(crate) fn assemble(
+        place: Arc<OsPlace>,
+        file: OpenedFile,
+        keys: FileKeys,
+        data: DataKeys,
+        options: Options,
+    ) -> Result<Self> {
+        let id = keys.id;
+        let path = place.path().to_owned();
+        let witness = match (&options.witness_directory, options.witness) {
+            (_, WitnessPolicy::Off) | (None, _) => None,
+            (Some(directory), _) => Some(Witness::new(directory, &id, &path)),
+        };
+        // Before the newest record is looked for: what is remembered decides whether it may be built upon.
+        let memory = witness.as_ref().and_then(Witness::load);
+        let known = Known {
+            acknowledged: memory.as_ref().and_then(|memory| memory.acknowledged_in.map(|file| (memory.newest.hash, file))),
+        };
+        let file_options = FileOptions { lock_timeout: options.lock_timeout, ..FileOptions::default() };
+        let store = Arc::new(FileStore::new(place, file, keys, known, file_options)?);
+        let standing = Standing::judge(&store, memory, witness.as_ref(), &options)?;
+        let side = FileSide { store: store.clone(), witness, standing, path };
+        Ok(Self { store, file: Some(side), id, data, options })
+    }
+
+    /// A vault over another engine, with fresh keys: nothing of it outlives the process.
+    pub fn over(store: Arc<dyn Store>, options: Options) -> Result<Self> {
+        let mut data = DataKeys::default();
+        data.advance("", NumberedKey::new(1, 0, DataKey::new(crate::crypto::random_key()?)))?;
+        Ok(Self { store, file: None, id: crate::crypto::random()?, data, options })
+    }
+
+    /// What the user should know about the file before trusting what it says; empty if nothing.
+    pub fn warnings(&self) -> &[String] {
+        self.file.as_ref().map_or(&[], |file| file.standing.warnings())
+    }
+
+    /// The path of the file, with symbolic links resolved.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(|file| file.path.as_path())
+    }
+
+    /// The vault's id in hex digits.
+    pub fn id(&self) -> String {
+        hex(&self.id)
+    }
+
+    /// The fingerprint of the public signing key: BLAKE3, in hex digits.
+    pub fn fingerprint(&self) -> Option<String> {
+        self.file.as_ref().map(|file| fingerprint(file.store.keys().verifier.public()))
+    }
+
+    /// What the newest commit says about the file.
+    pub fn facts(&self) -> Option<Facts> {
+        self.file.as_ref().map(|file| file.store.facts())
+    }
+
+    /// The slots with their labels.
+    pub fn slots(&self) -> Result<Vec<(String, SlotInfo)>> {
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let label_key = file.store.keys().index.slot_label();
+        let mut slots = Vec::new();
+        for slot in &file.store.header()?.slots {
+            let info = SlotInfo { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone() };
+            slots.push((slot.open_label(&self.id, label_key)?.text, info));
+        }
+        Ok(slots)
+    }
+
+    /// Runs `read` on the newest state. If it meets damage while the file was being replaced, it runs once more on what is there now.
+    pub(crate) fn read<T>(&self, read: &mut dyn FnMut(&dyn Snapshot) -> Result<T>) -> Result<T> {
+        let snapshot = self.store.snapshot()?;
+        match read(snapshot.as_ref()) {
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let again = self.store.snapshot()?;
+                // Only if the same record is still the newest is it damage.
+                if again.revision() == snapshot.revision() { Err(error) } else { read(again.as_ref()) }
+            }
+            result => result,
+        }
+    }
+
+    /// The compartment of values in this category and environment (SPEC, section 2).
+    fn compartment(&self, category: Option<&Category>, id: &EntryId) -> String {
+        let is_one = |name: String| self.data.newest(&name).map(|_| name);
+        let by_category = category.and_then(|category| is_one(format!("category:{category}")));
+        let by_environment = id.environment.as_ref().and_then(|environment| is_one(format!("env:{environment}")));
+        match (by_category, by_environment) {
+            (Some(category), Some(environment)) => format!("{category}\u{1f}{environment}"),
+            (one, other) => one.or(other).unwrap_or_default(),
+        }
+    }
+
+    fn seal(&self, uid: &[u8; 16], version: &Version, value: &SecretValue) -> Result<Vec<u8>> {
+        let key = self.data.newest(&version.compartment).filter(|key| key.number == version.key).ok_or_else(not_permitted)?;
+        Ok(self.value_context(uid, version).seal(key, value)?)
+    }
+
+    fn open(&self, snapshot: &dyn Snapshot, uid: &[u8; 16], version: &Version, sealed: &[u8]) -> Result<SecretValue> {
+        let context = self.value_context(uid, version);
+        let newest = self.data.newest(&version.compartment).ok_or_else(not_permitted)?;
+        if newest.number == version.key {
+            return Ok(context.open(&newest.key, newest.number, sealed)?);
+        }
+        let older = self.older_key(snapshot, &version.compartment, version.key, newest)?;
+        Ok(context.open(&older.key, older.number, sealed)?)
+    }
+
+    /// Follows the chain from an older data key to the newest: each is sealed by a newer one.
+    fn older_key(&self, snapshot: &dyn Snapshot, compartment: &str, number: u64, newest: &NumberedKey) -> Result<NumberedKey> {
+        let stored = snapshot
+            .get(&keyspace::older_key(compartment, number))?
+            .ok_or(FormatError::Malformed("the data key of a value is not there"))?;
+        let older = OlderKey { id: &self.id, compartment, number };
+        let sealing = older.sealed_by(&stored)?;
+        if sealing == newest.number {
+            return Ok(older.open(&stored, newest)?);
+        }
+        if sealing > newest.number {
+            return Err(FormatError::Malformed("an older data key is sealed by one that there is not").into());
+        }
+        Ok(older.open(&stored, &self.older_key(snapshot, compartment, sealing, newest)?)?)
+    }
+
+    fn value_context<'a>(&'a self, uid: &'a [u8; 16], version: &'a Version) -> ValueContext<'a> {
+        ValueContext { id: &self.id, uid, version: version.sealed_as, compartment: &version.compartment }
+    }
+
+    /// The bytes of the newest state of the file: a whole vault file of its own.
+    pub fn image(&self) -> Result<Vec<u8>> {
+        match &self.file {
+            Some(file) => Ok(file.store.image()?),
+            None => Err(Error::new(ErrorKind::Internal, "internal", "this vault is not in a file")),
+        }
+    }
+
+    /// Drops dead bytes by writing the file anew.
+    pub fn compact(&self, now: u64) -> Result<()> {
+        let Some(file) = &self.file else { return Ok(()) };
+        self.may_write()?;
+        let committed = file.store.compact(now)?;
+        self.acknowledge(&committed);
+        Ok(())
+    }
+}
+
+/// The fingerprint of a public signing key.
+pub fn fingerprint(public: &[u8; 32]) -> String {
+    Hash::of(public).to_hex()
+}
+
+fn not_permitted() -> Error {
+    Error::new(ErrorKind::NotPermitted, "not_permitted", "the key at hand does not open values of this category or environment")
+        .hint("unlock with a key that does")
+}

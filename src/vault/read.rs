@@ -1,0 +1,294 @@
+//! Reading entries: one by one, by listing, and all of them to verify.
+
+use super::entries::Entry;
+use super::error::{Error, ErrorKind, Result};
+use super::{Vault, WitnessPolicy};
+use crate::format::keyspace::{self, EntryKey};
+use crate::format::record::{EntryRecord, Listing};
+use crate::name::{Category, EntryId, Environment};
+use crate::secret::SecretValue;
+use crate::store::{Snapshot, StoreError, Walk};
+
+/// Which environments a listing shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scope {
+    /// Exactly one, or the entries without one.
+    One(Option<Environment>),
+    /// All of them.
+    All,
+}
+
+/// Which entries a listing shows. What it says about names is decided by the caller, entry by entry.
+#[derive(Debug, Clone)]
+pub struct Filter {
+    /// Which environments.
+    pub scope: Scope,
+    /// Only this category, found by its index.
+    pub category: Option<Category>,
+}
+
+/// An entry that a listing found.
+#[derive(Debug, Clone, Copy)]
+pub struct Found<'a> {
+    /// The environment, empty for none.
+    pub environment: &'a str,
+    /// The name.
+    pub name: &'a str,
+    /// When it expires, where the listing knows it (not when it goes by category).
+    pub expires: Option<u64>,
+}
+
+impl Found<'_> {
+    /// The entry's identity.
+    pub fn id(&self) -> Result<EntryId> {
+        let malformed = |_| StoreError::from(crate::format::FormatError::Malformed("a name in the tree is no name"));
+        let environment = match self.environment {
+            "" => None,
+            text => Some(Environment::parse(text).map_err(malformed)?),
+        };
+        Ok(EntryId { environment, name: crate::name::Name::parse(self.name).map_err(malformed)? })
+    }
+}
+
+/// What a check of a whole vault found to be sound.
+#[derive(Debug, Clone, Copy)]
+pub struct Checked {
+    /// Length of the file.
+    pub bytes: u64,
+    /// Commits in the file.
+    pub commits: u64,
+    /// Entries.
+    pub entries: u64,
+    /// Versions whose values were opened.
+    pub values: u64,
+    /// Versions whose values the key at hand does not open.
+    pub closed: u64,
+    /// Bytes behind the newest commit that belong to none.
+    pub tail: u64,
+}
+
+impl Vault {
+    /// The entry with exactly this identity.
+    pub fn entry(&self, id: &EntryId) -> Result<Option<Entry>> {
+        self.read(&mut |snapshot| entry_in(snapshot, id))
+    }
+
+    /// The entry with this identity or, if there is none, the one of that name without an environment.
+    pub fn entry_or_fallback(&self, id: &EntryId) -> Result<Option<Entry>> {
+        self.read(&mut |snapshot| match entry_in(snapshot, id)? {
+            None if id.environment.is_some() => entry_in(snapshot, &EntryId::plain(id.name.clone())),
+            found => Ok(found),
+        })
+    }
+
+    /// The value of a version (`None`: the current one) of exactly this entry, whether it has expired or not.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no such entry or version, [`ErrorKind::NotPermitted`] if the key does not open it.
+    pub fn value(&self, id: &EntryId, version: Option<u64>) -> Result<SecretValue> {
+        self.read(&mut |snapshot| {
+            let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
+            self.value_in(snapshot, &entry, version)
+        })
+    }
+
+    /// The value of a version of an entry that was found before.
+    pub fn value_of(&self, entry: &Entry, version: Option<u64>) -> Result<SecretValue> {
+        self.read(&mut |snapshot| match self.value_in(snapshot, entry, version) {
+            // The entry may have been overwritten since it was found.
+            Err(error) if error.kind() == ErrorKind::Damaged => {
+                let newer = entry_in(snapshot, entry.id())?.ok_or_else(|| not_found(entry.id()))?;
+                self.value_in(snapshot, &newer, version)
+            }
+            result => result,
+        })
+    }
+
+    pub(super) fn value_in(&self, snapshot: &dyn Snapshot, entry: &Entry, version: Option<u64>) -> Result<SecretValue> {
+        let record = entry.record();
+        let number = version.unwrap_or(record.current);
+        let Some(version) = record.version(number) else {
+            let (first, last) = (record.versions.first().map_or(0, |first| first.number), record.current);
+            return Err(Error::new(
+                ErrorKind::NotFound,
+                "version_not_found",
+                format!("'{}' has no version {number}", entry.id()),
+            )
+            .hint(format!("it has versions {first} to {last}; see `vault history {}`", entry.id().name)));
+        };
+        let sealed = snapshot
+            .get(&keyspace::value(entry.id(), number))?
+            .ok_or(crate::format::FormatError::Malformed("the value of an entry is not there"))?;
+        self.open(snapshot, &record.uid, version, &sealed)
+    }
+
+    /// Walks the entries in the order of their names (by category: within each environment). Values stay sealed, and entries unread.
+    pub fn list(&self, filter: &Filter, visit: &mut dyn FnMut(Found<'_>) -> Result<Walk>) -> Result<()> {
+        self.read(&mut |snapshot| list_in(snapshot, filter, visit))
+    }
+
+    /// Walks the entries with their records, values still sealed.
+    pub fn entries(&self, filter: &Filter, visit: &mut dyn FnMut(Entry) -> Result<Walk>) -> Result<()> {
+        self.read(&mut |snapshot| {
+            if filter.category.is_some() {
+                return list_in(snapshot, filter, &mut |found| {
+                    let id = found.id()?;
+                    let entry = entry_in(snapshot, &id)?.ok_or_else(index_damaged)?;
+                    visit(entry)
+                });
+            }
+            let mut prefix = vec![keyspace::ENTRY];
+            if let Scope::One(environment) = &filter.scope {
+                prefix.extend_from_slice(environment.as_ref().map_or("", Environment::as_str).as_bytes());
+                prefix.push(0);
+            }
+            walk(snapshot, &prefix, &mut |key, value| {
+                // Values stand between the records; their keys end in a number.
+                if key.last() != Some(&0) || key.iter().filter(|byte| **byte == 0).count() != 2 {
+                    return Ok(Walk::Continue(()));
+                }
+                let EntryKey::Record(id) = keyspace::parse_entry_key(key)? else { return Ok(Walk::Continue(())) };
+                let record = match value {
+                    Some(value) => EntryRecord::decode(value)?,
+                    None => EntryRecord::decode(&snapshot.get(key)?.ok_or_else(index_damaged)?)?,
+                };
+                visit(Entry::new(id, record))
+            })
+        })
+    }
+
+    /// The number of entries, as commits counted them.
+    pub fn count(&self) -> Result<u64> {
+        Ok(self.store.snapshot()?.entries())
+    }
+
+    /// Verifies every byte of the file, every record of an entry against the indexes, and opens every value that the key opens.
+    pub fn check(&self) -> Result<Checked> {
+        let file = match &self.file {
+            Some(file) => Some(file.store.check()?),
+            None => None,
+        };
+        let snapshot = self.store.snapshot()?;
+        let mut checked = Checked {
+            bytes: file.map_or(0, |file| file.bytes),
+            commits: file.map_or(0, |file| file.commits),
+            entries: 0,
+            values: 0,
+            closed: 0,
+            tail: file.map_or(0, |file| file.tail),
+        };
+        let mut expected_values = 0u64;
+        let mut stored_values = 0u64;
+        walk(snapshot.as_ref(), &[keyspace::ENTRY], &mut |key, value| {
+            let id = match keyspace::parse_entry_key(key)? {
+                EntryKey::Value(..) => {
+                    stored_values += 1;
+                    return Ok(Walk::Continue(()));
+                }
+                EntryKey::Record(id) => id,
+            };
+            let record = match value {
+                Some(value) => EntryRecord::decode(value)?,
+                None => EntryRecord::decode(&snapshot.get(key)?.ok_or_else(index_damaged)?)?,
+            };
+            let entry = Entry::new(id, record);
+            check_indexes(snapshot.as_ref(), &entry)?;
+            checked.entries += 1;
+            expected_values += entry.versions().count() as u64;
+            for version in entry.versions() {
+                match self.value_in(snapshot.as_ref(), &entry, Some(version.number)) {
+                    Ok(_) => checked.values += 1,
+                    Err(error) if error.kind() == ErrorKind::NotPermitted => checked.closed += 1,
+                    Err(error) => return Err(error),
+                }
+            }
+            Ok(Walk::Continue(()))
+        })?;
+        let mut listed = 0;
+        walk(snapshot.as_ref(), &[keyspace::LISTING], &mut |_, _| {
+            listed += 1;
+            Ok(Walk::Continue(()))
+        })?;
+        if listed != checked.entries || checked.entries != snapshot.entries() || stored_values != expected_values {
+            return Err(index_damaged());
+        }
+        Ok(checked)
+    }
+
+    /// Whether writes are compared with what this machine remembers.
+    pub fn has_witness(&self) -> bool {
+        self.options.witness != WitnessPolicy::Off && self.file.as_ref().is_some_and(|file| file.witness.is_some())
+    }
+}
+
+fn check_indexes(snapshot: &dyn Snapshot, entry: &Entry) -> Result<()> {
+    let id = entry.id();
+    let listing = snapshot.get(&keyspace::listing(id))?.ok_or_else(index_damaged)?;
+    let mut holds = Listing::decode(&listing)?.expires == entry.expires();
+    if let Some(category) = entry.category() {
+        holds &= snapshot.get(&keyspace::category(category, id))?.is_some();
+    }
+    if let Some(expires) = entry.expires() {
+        holds &= snapshot.get(&keyspace::time(keyspace::EXPIRY, expires, id))?.is_some();
+    }
+    if holds { Ok(()) } else { Err(index_damaged()) }
+}
+
+fn index_damaged() -> Error {
+    StoreError::from(crate::format::FormatError::Malformed("entries and their indexes do not agree")).into()
+}
+
+/// That an entry is not there.
+pub(super) fn not_found(id: &EntryId) -> Error {
+    Error::new(ErrorKind::NotFound, "not_found", format!("there is no entry '{id}'"))
+        .hint("`vault list` shows the names; `vault find TEXT` searches them")
+}
+
+pub(super) fn entry_in(snapshot: &dyn Snapshot, id: &EntryId) -> Result<Option<Entry>> {
+    match snapshot.get(&keyspace::entry(id))? {
+        Some(bytes) => Ok(Some(Entry::new(id.clone(), EntryRecord::decode(&bytes)?))),
+        None => Ok(None),
+    }
+}
+
+fn list_in(snapshot: &dyn Snapshot, filter: &Filter, visit: &mut dyn FnMut(Found<'_>) -> Result<Walk>) -> Result<()> {
+    let malformed = || index_damaged();
+    let (prefix, skip) = match (&filter.category, &filter.scope) {
+        (None, Scope::All) => (vec![keyspace::LISTING], 1),
+        (None, Scope::One(environment)) => (keyspace::listing_prefix(environment.as_ref()), 1),
+        (Some(category), Scope::All) => (keyspace::category_prefix(category), keyspace::category_prefix(category).len()),
+        (Some(category), Scope::One(environment)) => {
+            (keyspace::category_environment_prefix(category, environment.as_ref()), keyspace::category_prefix(category).len())
+        }
+    };
+    walk(snapshot, &prefix, &mut |key, value| {
+        let text = std::str::from_utf8(&key[skip..]).map_err(|_| malformed())?;
+        let (environment, name) = text.split_once('\0').ok_or_else(malformed)?;
+        let expires = match (&filter.category, value) {
+            (None, Some(value)) => Listing::decode(value)?.expires,
+            _ => None,
+        };
+        visit(Found { environment, name, expires })
+    })
+}
+
+/// Walks the keys with a prefix; carries the caller's error through the store's.
+pub(super) fn walk(
+    snapshot: &dyn Snapshot,
+    prefix: &[u8],
+    visit: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<Walk>,
+) -> Result<()> {
+    let mut failure = None;
+    let end = keyspace::after(prefix);
+    snapshot.range(prefix, end.as_deref(), &mut |key, value| match visit(key, value) {
+        Ok(walk) => Ok(walk),
+        Err(error) => {
+            failure = Some(error);
+            Ok(Walk::Break(()))
+        }
+    })?;
+    match failure {
+        Some(error) => Err(error),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,169 @@
+//! How a file stands to what this machine remembers of it: the same, newer, older, forked, or foreign.
+
+use std::collections::BTreeSet;
+
+use super::error::{Error, ErrorKind, Result};
+use super::witness::{Memory, Witness};
+use super::{Options, Vault, WitnessPolicy, fingerprint};
+use crate::format::FormatError;
+use crate::store::file::{Facts, FileStore};
+use crate::store::{Committed, Revision, StoreError};
+
+/// What may be done with the file.
+pub(super) struct Standing {
+    warnings: Vec<String>,
+    refusal: Option<Refusal>,
+}
+
+enum Refusal {
+    Older,
+    Slots(Vec<String>),
+}
+
+impl Refusal {
+    fn error(&self) -> Error {
+        match self {
+            Self::Older => Error::new(
+                ErrorKind::Stale,
+                "older_than_seen",
+                "this copy of the vault is older than one that this machine has seen, or does not descend from it",
+            )
+            .hint("fetch the newer one; or accept this one with --accept-older"),
+            Self::Slots(labels) => Error::new(
+                ErrorKind::NotPermitted,
+                "untrusted_slot",
+                format!("slots were added that this machine has not seen: {}", labels.join(", ")),
+            )
+            .hint("if they are expected, accept them with `vault trust`"),
+        }
+    }
+}
+
+impl Standing {
+    /// Compares the file with what is remembered, and remembers what is new and durable.
+    pub(super) fn judge(store: &FileStore, memory: Option<Memory>, witness: Option<&Witness>, options: &Options) -> Result<Self> {
+        let public = *store.keys().verifier.public();
+        if options.fingerprint.as_ref().is_some_and(|expected| !expected.eq_ignore_ascii_case(&fingerprint(&public))) {
+            return Err(Error::new(
+                ErrorKind::NotPermitted,
+                "other_fingerprint",
+                "the vault does not have the expected fingerprint",
+            ));
+        }
+        let mut standing = Self { warnings: Vec::new(), refusal: None };
+        let Some(witness) = witness else { return Ok(standing) };
+        let facts = store.facts();
+        let header = store.header()?;
+        let slots: BTreeSet<String> = header.slots.iter().map(|slot| slot.recipient.clone()).collect();
+        let seen = durable(&facts);
+        let Some(memory) = memory else {
+            remember(witness, &mut |_| Some(Memory::new(seen.unwrap_or(facts.revision), public, slots.clone())));
+            return Ok(standing);
+        };
+        if options.trust {
+            remember(witness, &mut |_| Some(Memory::new(facts.revision, public, slots.clone())));
+            return Ok(standing);
+        }
+        if memory.signing_key != public {
+            return Err(Error::new(
+                ErrorKind::NotPermitted,
+                "other_signing_key",
+                "another vault, or one with another signing key, stands where this machine knows one",
+            )
+            .hint("if that is expected, accept it with `vault trust`"));
+        }
+        let forward = store.descends_from(&memory.newest)?;
+        if !forward && memory.accepted != Some(facts.revision.hash) {
+            if options.accept_older {
+                let accepted =
+                    Memory { newest: facts.revision, accepted: Some(facts.revision.hash), acknowledged_in: None, ..memory };
+                remember(witness, &mut |_| Some(accepted.clone()));
+                return Ok(standing);
+            }
+            if facts.tail && facts.revision.sequence < memory.newest.sequence {
+                // A commit that this machine acknowledged stood where now something else stands: not an older copy, a damaged one.
+                let what = FormatError::Malformed("a commit that was acknowledged is no longer readable");
+                return Err(StoreError::from(what).at(facts.length).into());
+            }
+            standing.refuse(Refusal::Older, options)?;
+        }
+        let added: Vec<&String> = slots.difference(&memory.slots).collect();
+        if !added.is_empty() {
+            let label_key = store.keys().index.slot_label();
+            let mut labels = Vec::new();
+            for slot in header.slots.iter().filter(|slot| added.contains(&&slot.recipient)) {
+                labels.push(format!("'{}' ({})", slot.open_label(&header.id, label_key)?.text, slot.recipient));
+            }
+            standing.refuse(Refusal::Slots(labels), options)?;
+        } else if slots != memory.slots {
+            // Fewer slots than before need nobody's consent.
+            remember(witness, &mut |old| old.map(|old| Memory { slots: slots.clone(), ..old }));
+        }
+        if let Some(seen) = seen.filter(|seen| forward && seen.sequence > memory.newest.sequence) {
+            remember(witness, &mut |old| match old {
+                Some(old) if old.newest.sequence < seen.sequence => Some(Memory { newest: seen, acknowledged_in: None, ..old }),
+                other => other,
+            });
+        }
+        Ok(standing)
+    }
+
+    fn refuse(&mut self, refusal: Refusal, options: &Options) -> Result<()> {
+        let error = refusal.error();
+        if options.witness == WitnessPolicy::Strict {
+            return Err(error);
+        }
+        self.warnings.push(error.to_string());
+        self.refusal = self.refusal.take().or(Some(refusal));
+        Ok(())
+    }
+
+    pub(super) fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+}
+
+/// What a reader knows to be durable: the record before the newest, because that was built on it; or the first of a file.
+fn durable(facts: &Facts) -> Option<Revision> {
+    if facts.first_of_file {
+        return Some(facts.revision);
+    }
+    facts.previous_hash.map(|hash| Revision { sequence: facts.revision.sequence - 1, hash })
+}
+
+/// A memory that cannot be kept (a read-only home) is no reason to fail: it protects the next use, not this one.
+fn remember(witness: &Witness, change: &mut dyn FnMut(Option<Memory>) -> Option<Memory>) {
+    let _ = witness.update(change);
+}
+
+impl Vault {
+    /// Whether the file's standing lets this machine write to it.
+    pub(super) fn may_write(&self) -> Result<()> {
+        match self.file.as_ref().and_then(|file| file.standing.refusal.as_ref()) {
+            Some(refusal) => Err(refusal.error()),
+            None => Ok(()),
+        }
+    }
+
+    /// Remembers a commit that was acknowledged.
+    pub(super) fn acknowledge(&self, committed: &Committed) {
+        let Some(file) = &self.file else { return };
+        let Some(witness) = &file.witness else { return };
+        let acknowledged = file.store.acknowledged().filter(|(hash, _)| *hash == committed.revision.hash).map(|(_, id)| id);
+        let public = *file.store.keys().verifier.public();
+        let slots = || {
+            let header = file.store.header();
+            header.map(|header| header.slots.into_iter().map(|slot| slot.recipient).collect()).unwrap_or_default()
+        };
+        remember(witness, &mut |old| match old {
+            // By maximum: a process that committed later may have been here before.
+            Some(old) if old.newest.sequence > committed.revision.sequence => Some(old),
+            Some(old) => Some(Memory { newest: committed.revision, acknowledged_in: acknowledged, accepted: None, ..old }),
+            None => {
+                let mut memory = Memory::new(committed.revision, public, slots());
+                memory.acknowledged_in = acknowledged;
+                Some(memory)
+            }
+        });
+    }
+}

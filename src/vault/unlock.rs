@@ -1,0 +1,252 @@
+//! From a file to an unlocked vault: which keys there are, which slot they open, and what that gives.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use zeroize::Zeroizing;
+
+use super::error::{Error, ErrorKind, Result};
+use super::{Options, Vault};
+use crate::crypto::keys::{self, Commitments, IndexKeys};
+use crate::crypto::{self, AgeIdentity, AgeRecipient, Argon2Cost, Signer, Verifier};
+use crate::format::FormatError;
+use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader};
+use crate::format::slot::{DataKeys, KeyRing, LimitedKeys, SlotPayload};
+use crate::secret::{MasterKey, Passphrase, RawKey};
+use crate::store::StoreError;
+use crate::store::file::storage::{OsPlace, Place};
+use crate::store::file::{FileKeys, FileStore, OpenedFile};
+
+/// Something that may open a slot.
+pub enum Credential {
+    /// A passphrase; each try costs a key derivation.
+    Passphrase(Passphrase),
+    /// A raw 32-byte key.
+    RawKey(RawKey),
+    /// age X25519 identities.
+    Identities(Vec<AgeIdentity>),
+}
+
+/// A slot to be made with a new vault.
+pub enum NewSlot {
+    /// Opens by a passphrase, at this cost.
+    Passphrase(Passphrase, Argon2Cost),
+    /// Opens by a raw 32-byte key.
+    RawKey(RawKey),
+    /// Opens by whoever has the identity of this recipient.
+    Recipient(AgeRecipient),
+}
+
+/// What may be known of a slot without a key.
+#[derive(Debug, Clone)]
+pub struct SlotInfo {
+    /// `passphrase`, `raw`, `age`, …
+    pub kind: String,
+    /// Whether it gives everything.
+    pub full: bool,
+    /// The public half.
+    pub recipient: String,
+}
+
+/// A vault file that was opened and not unlocked: nothing but its slots may be looked at, and nothing of it is trusted.
+pub struct Locked {
+    place: Arc<OsPlace>,
+    file: OpenedFile,
+}
+
+impl Locked {
+    /// Opens the vault file at `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NoVault`] if nothing is there, [`ErrorKind::Damaged`] if it is no vault, or one of a newer format.
+    pub fn open(path: &Path) -> Result<Self> {
+        let place = Arc::new(OsPlace::new(path).map_err(|error| Error::io(format!("open {}", path.display()), &error))?);
+        let file = OpenedFile::open(place.as_ref()).map_err(|error| match error {
+            StoreError::Missing => Error::new(ErrorKind::NoVault, "no_vault", format!("there is no vault at {}", path.display()))
+                .hint("make one with `vault init`, or say where it is with --vault"),
+            other => other.into(),
+        })?;
+        Ok(Self { place, file })
+    }
+
+    /// The slots.
+    pub fn slots(&self) -> Vec<SlotInfo> {
+        self.file
+            .header()
+            .slots()
+            .iter()
+            .map(|slot| SlotInfo { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone() })
+            .collect()
+    }
+
+    /// Whether a slot of this kind is there, so that nobody is asked for a passphrase that opens nothing.
+    pub fn has_passphrase_slot(&self) -> bool {
+        self.file.header().slots().iter().any(|slot| matches!(slot.kind, SlotKind::Passphrase(..)))
+    }
+
+    /// The path, with symbolic links resolved.
+    pub fn path(&self) -> &Path {
+        self.place.path()
+    }
+
+    /// Opens the first slot that `credential` fits, and verifies the newest commit with what it gave.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] if it fits no slot; [`ErrorKind::Damaged`] if it does and the file does not hold what it should;
+    /// [`ErrorKind::Stale`] and [`ErrorKind::NotPermitted`] as the witness in `options` says.
+    pub fn unlock(self, credential: &Credential, options: Options) -> Result<Vault> {
+        let header = self.file.header();
+        let payload = open_slot(header, credential)?;
+        let (index, public, signer, data) = open_keys(header, payload)?;
+        let id = *header.id();
+        let keys = FileKeys { id, index, verifier: Verifier::new(&public)?, signer };
+        Vault::assemble(self.place, self.file, keys, data, options)
+    }
+}
+
+fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<SlotPayload> {
+    let id = header.id();
+    match credential {
+        Credential::RawKey(key) => {
+            let identity = keys::raw_key_identity(key, id)?;
+            try_identity(header, &identity, &SlotKind::Raw)?
+                .ok_or_else(|| Error::new(ErrorKind::Locked, "wrong_key", "the key does not open this vault"))
+        }
+        Credential::Identities(identities) => {
+            for identity in identities {
+                if let Some(payload) = try_identity(header, identity, &SlotKind::Age)? {
+                    return Ok(payload);
+                }
+            }
+            Err(Error::new(ErrorKind::Locked, "wrong_key", "none of the identities opens this vault"))
+        }
+        Credential::Passphrase(passphrase) => try_passphrase(header, passphrase),
+    }
+}
+
+fn try_identity(header: &UnverifiedHeader, identity: &AgeIdentity, kind: &SlotKind) -> Result<Option<SlotPayload>> {
+    let recipient = identity.recipient().to_string();
+    match header.slots().iter().find(|slot| slot.recipient == recipient && slot.kind == *kind) {
+        Some(slot) => unwrap(header, slot, identity).map(Some),
+        None => Ok(None),
+    }
+}
+
+fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<SlotPayload> {
+    let wrong = || Error::new(ErrorKind::Locked, "wrong_passphrase", "the passphrase does not open this vault");
+    let mut work = 0;
+    let mut refused = None;
+    for slot in header.slots() {
+        let SlotKind::Passphrase(salt, cost) = &slot.kind else { continue };
+        // Before anything is allocated: the header is not authentic yet.
+        let cost = match cost.check() {
+            Ok(cost) => cost,
+            Err(problem) => {
+                refused = Some(problem);
+                continue;
+            }
+        };
+        work += cost.work();
+        if work > Argon2Cost::TOTAL_WORK {
+            return Err(wrong().hint("the file has more passphrase slots than are tried in one go"));
+        }
+        let identity = AgeIdentity::from_secret(&*crypto::argon2id(passphrase, salt, cost)?)?;
+        if identity.recipient().to_string() == slot.recipient {
+            return unwrap(header, slot, &identity);
+        }
+    }
+    match refused {
+        Some(problem) => Err(problem.into()),
+        None => Err(wrong()),
+    }
+}
+
+fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &AgeIdentity) -> Result<SlotPayload> {
+    let padded = crypto::decrypt_age(identity, &slot.wrap).map_err(|_| FormatError::NotAuthentic("a slot"))?;
+    let payload = SlotPayload::decode(&padded, header.id())?;
+    if slot.full != matches!(payload, SlotPayload::Full(..)) {
+        return Err(FormatError::NotAuthentic("a slot").into());
+    }
+    Ok(payload)
+}
+
+type Opened = (IndexKeys, [u8; 32], Option<Signer>, DataKeys);
+
+/// What a slot's payload gives, compared with what the header claims.
+fn open_keys(header: &UnverifiedHeader, payload: SlotPayload) -> Result<Opened> {
+    let id = header.id();
+    let claimed = header.commitments();
+    let (index, public, signer, data) = match payload {
+        SlotPayload::Full(number, master, _) => {
+            let (claimed_number, sealed) = header.sealed_ring();
+            if number != claimed_number || keys::commit_to_master(&master, id) != claimed.master {
+                return Err(FormatError::NotAuthentic("the header").into());
+            }
+            let ring = KeyRing::open(&master, id, number, sealed)?;
+            let signer = Signer::new(&ring.signing);
+            (ring.index, signer.public(), Some(signer), ring.data)
+        }
+        SlotPayload::Limited(LimitedKeys { index, public, data, .. }) => (index, public, None, data),
+    };
+    if public != *header.claimed_signing_key() || keys::commit_to_index(&index, id) != claimed.index {
+        return Err(FormatError::NotAuthentic("the header").into());
+    }
+    Ok((IndexKeys::derive(&index, id), public, signer, data))
+}
+
+impl Vault {
+    /// Makes a new vault file with fresh keys and the given slots, each with its label. Nothing may be at `path`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if something is there; [`ErrorKind::Usage`] without a slot or with two of the same recipient.
+    pub fn create(path: &Path, slots: &[(String, NewSlot)], now: u64) -> Result<()> {
+        let place = OsPlace::new(path).map_err(|error| Error::io(format!("create {}", path.display()), &error))?;
+        Self::create_at(&place, slots, now).map_err(|error| match error.kind() {
+            ErrorKind::Conflict => {
+                Error::new(ErrorKind::Conflict, "exists", format!("{} exists already; it was not touched", path.display()))
+                    .hint("choose another path with --vault")
+            }
+            _ => error,
+        })
+    }
+
+    /// Makes a new vault file at a place.
+    pub fn create_at(place: &dyn Place, slots: &[(String, NewSlot)], now: u64) -> Result<()> {
+        if slots.is_empty() {
+            return Err(Error::usage("a vault needs at least one slot"));
+        }
+        let id: [u8; 16] = crypto::random()?;
+        let master = MasterKey::new(crypto::random_key()?);
+        let ring = KeyRing::generate(now)?;
+        let signer = Signer::new(&ring.signing);
+        let commitments =
+            Commitments { master: keys::commit_to_master(&master, &id), index: keys::commit_to_index(&ring.index, &id) };
+        let index = IndexKeys::derive(&ring.index, &id);
+        let mut header = Header::new(id, signer.public(), ring.master, ring.seal(&master, &id)?, commitments);
+        let payload = SlotPayload::full(ring.master, master).encode(&id);
+        for (label, slot) in slots {
+            let slot = wrap(&id, &index, slot, label, &payload)?;
+            if header.slots.iter().any(|other| other.recipient == slot.recipient) {
+                return Err(Error::usage("two slots have the same recipient"));
+            }
+            header.slots.push(slot);
+        }
+        let keys = FileKeys { id, index, verifier: Verifier::new(&signer.public())?, signer: Some(signer) };
+        Ok(FileStore::create(place, &header, &keys, now)?)
+    }
+}
+
+fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: &Zeroizing<Vec<u8>>) -> Result<Slot> {
+    let (kind, recipient) = match slot {
+        NewSlot::RawKey(key) => (SlotKind::Raw, keys::raw_key_identity(key, id)?.recipient()),
+        NewSlot::Recipient(recipient) => (SlotKind::Age, recipient.clone()),
+        NewSlot::Passphrase(passphrase, cost) => {
+            let cost = cost.check()?;
+            let salt = crypto::random()?;
+            let identity = AgeIdentity::from_secret(&*crypto::argon2id(passphrase, &salt, cost)?)?;
+            (SlotKind::Passphrase(salt, cost), identity.recipient())
+        }
+    };
+    let file = crypto::encrypt_age(&recipient, payload)?;
+    Ok(Slot::new(id, index.slot_label(), kind, true, recipient.to_string(), &SlotLabel::full(label), file)?)
+}

@@ -1,0 +1,448 @@
+//! Changing entries. What a change depends on is read under the lock, and all of a change is one commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::entries::Entry;
+use super::error::{Error, ErrorKind, Result};
+use super::read::{entry_in, not_found};
+use super::{Vault, not_permitted};
+use crate::crypto;
+use crate::format::keyspace;
+use crate::format::record::{EntryRecord, Kind, Listing, MAX_LABELS, MAX_VALUE, MAX_VERSIONS, Version};
+use crate::name::{Category, EntryId, Tag};
+use crate::secret::SecretValue;
+use crate::store::{Batch, Committed, Snapshot, StoreError};
+
+/// What becomes of something that an entry may have.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Change<T> {
+    /// It stays as it is.
+    #[default]
+    Keep,
+    /// It becomes this.
+    Set(T),
+    /// It goes.
+    Clear,
+}
+
+/// A write of one entry.
+#[derive(Default)]
+pub struct Write {
+    /// The new value and its kind; `None` changes metadata only and makes no version.
+    pub value: Option<(SecretValue, Kind)>,
+    /// The category.
+    pub category: Change<Category>,
+    /// The tags, all of them.
+    pub tags: Change<BTreeSet<Tag>>,
+    /// Metadata by key: a new value, or `None` to remove.
+    pub meta: BTreeMap<String, Option<String>>,
+    /// When the entry expires. With a new value, `Keep` means never: a time belongs to the value that it was given for.
+    pub expires: Change<u64>,
+    /// The current version must be this one (0: there must be none).
+    pub if_version: Option<u64>,
+    /// The entry must not exist.
+    pub create_only: bool,
+    /// The entry must exist.
+    pub update_only: bool,
+}
+
+impl Write {
+    /// A write of a value, with everything else kept.
+    pub fn value(value: SecretValue, kind: Kind) -> Self {
+        Self { value: Some((value, kind)), ..Self::default() }
+    }
+}
+
+/// What a write led to.
+#[derive(Debug)]
+pub struct Outcome {
+    /// The entry's current version.
+    pub version: u64,
+    /// Whether the entry is new.
+    pub created: bool,
+    /// Something that the user should know though the write holds.
+    pub note: Option<String>,
+}
+
+/// What an import does with entries that exist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ImportPolicy {
+    /// Nothing is imported if one exists.
+    Refuse,
+    /// They get a new version.
+    Overwrite,
+    /// They stay as they are.
+    Skip,
+}
+
+/// What an import led to, or would.
+#[derive(Debug, Default, Clone)]
+pub struct Import {
+    /// Entries that are new.
+    pub created: u64,
+    /// Entries that got a new version.
+    pub updated: u64,
+    /// Entries that exist and were left alone.
+    pub skipped: u64,
+    /// Something that the user should know though the import holds.
+    pub note: Option<String>,
+}
+
+impl Vault {
+    /// Writes one entry.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if `if_version` or `create_only` does not hold, [`ErrorKind::NotFound`] if only metadata is to change and there is no entry.
+    pub fn set(&self, id: &EntryId, write: Write, now: u64) -> Result<Outcome> {
+        self.change(now, &mut |snapshot, batch| self.write_entry(snapshot, batch, id, &write, now))
+            .map(|((version, created), note)| Outcome { version, created, note })
+    }
+
+    /// Makes a new value from the current one under the lock, so that nothing written in between is lost.
+    pub fn update(
+        &self,
+        id: &EntryId,
+        now: u64,
+        if_version: Option<u64>,
+        make: &mut dyn FnMut(Option<(&Entry, &SecretValue)>) -> Result<Write>,
+    ) -> Result<Outcome> {
+        self.change(now, &mut |snapshot, batch| {
+            let entry = entry_in(snapshot, id)?;
+            let mut write = match &entry {
+                Some(entry) => {
+                    let value = self.value_in(snapshot, entry, None)?;
+                    make(Some((entry, &value)))?
+                }
+                None => make(None)?,
+            };
+            write.if_version = write.if_version.or(if_version);
+            self.write_entry(snapshot, batch, id, &write, now)
+        })
+        .map(|((version, created), note)| Outcome { version, created, note })
+    }
+
+    /// Makes version `number` current again, as a new version.
+    pub fn rollback(&self, id: &EntryId, number: u64, now: u64) -> Result<Outcome> {
+        self.change(now, &mut |snapshot, batch| {
+            let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
+            let value = self.value_in(snapshot, &entry, Some(number))?;
+            let kind = entry.record().version(number).map_or(Kind::Bytes, |version| version.kind);
+            let write = Write { value: Some((value, kind)), ..Write::default() };
+            self.write_entry(snapshot, batch, id, &write, now)
+        })
+        .map(|((version, created), note)| Outcome { version, created, note })
+    }
+
+    /// Removes entries with all their versions; all of them or none.
+    pub fn remove(&self, ids: &[EntryId], now: u64) -> Result<Option<String>> {
+        self.change(now, &mut |snapshot, batch| {
+            for id in ids {
+                let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
+                remove_entry(batch, &entry);
+            }
+            Ok(())
+        })
+        .map(|((), note)| note)
+    }
+
+    /// Gives an entry another name or environment; versions and metadata stay.
+    pub fn rename(&self, from: &EntryId, to: &EntryId, overwrite: bool, now: u64) -> Result<Option<String>> {
+        if from == to {
+            return Err(Error::usage("the old and the new name are the same"));
+        }
+        self.change(now, &mut |snapshot, batch| {
+            let entry = entry_in(snapshot, from)?.ok_or_else(|| not_found(from))?;
+            make_room(snapshot, batch, to, overwrite)?;
+            let record = entry.record();
+            if self.compartment(record.category.as_ref(), from) != self.compartment(record.category.as_ref(), to) {
+                return self.move_sealed_anew(snapshot, batch, &entry, to, now);
+            }
+            // Values bind to the entry's uid and not to its name: they move as they are sealed.
+            for version in &record.versions {
+                let sealed = snapshot.get(&keyspace::value(from, version.number))?.ok_or_else(missing_value)?;
+                batch.put(keyspace::value(to, version.number), sealed);
+            }
+            remove_entry(batch, &entry);
+            put_record(batch, to, &EntryRecord { modified: now, ..record.clone() }, None);
+            batch.count_entries(1);
+            Ok(())
+        })
+        .map(|((), note)| note)
+    }
+
+    /// Copies the current value and the metadata of an entry to another name: a new entry with its own versions.
+    pub fn copy(&self, from: &EntryId, to: &EntryId, overwrite: bool, now: u64) -> Result<Option<String>> {
+        if from == to {
+            return Err(Error::usage("the old and the new name are the same"));
+        }
+        self.change(now, &mut |snapshot, batch| {
+            let entry = entry_in(snapshot, from)?.ok_or_else(|| not_found(from))?;
+            make_room(snapshot, batch, to, overwrite)?;
+            let value = self.value_in(snapshot, &entry, None)?;
+            let old = entry.record();
+            let mut record = EntryRecord::new(crypto::random()?, now);
+            record.category.clone_from(&old.category);
+            record.tags.clone_from(&old.tags);
+            record.meta.clone_from(&old.meta);
+            record.expires = old.expires;
+            self.add_version(batch, to, &mut record, &value, entry.kind(), now)?;
+            put_record(batch, to, &record, None);
+            batch.count_entries(1);
+            Ok(())
+        })
+        .map(|((), note)| note)
+    }
+
+    /// Writes many entries in one commit. `done` is told how many were prepared, for a progress bar. With `dry_run` nothing is written.
+    pub fn import(
+        &self,
+        rows: Vec<(EntryId, Write)>,
+        policy: ImportPolicy,
+        dry_run: bool,
+        now: u64,
+        done: &mut dyn FnMut(u64),
+    ) -> Result<Import> {
+        let mut rows = Some(rows);
+        let mut prepare = |snapshot: &dyn Snapshot, batch: &mut Batch| {
+            let mut import = Import::default();
+            let mut refused: Vec<String> = Vec::new();
+            for (index, (id, write)) in rows.take().unwrap_or_default().into_iter().enumerate() {
+                let exists = snapshot.get(&keyspace::entry(&id))?.is_some();
+                match policy {
+                    ImportPolicy::Refuse if exists => refused.push(id.to_string()),
+                    ImportPolicy::Skip if exists => import.skipped += 1,
+                    _ => {
+                        self.write_entry(snapshot, batch, &id, &write, now)?;
+                        if exists { import.updated += 1 } else { import.created += 1 }
+                    }
+                }
+                if index % 1024 == 0 {
+                    done(index as u64);
+                }
+            }
+            if let Some(first) = refused.first() {
+                let more = refused.len() - 1;
+                let others = if more == 0 { String::new() } else { format!(" and {more} more") };
+                return Err(Error::new(
+                    ErrorKind::Conflict,
+                    "exists",
+                    format!("'{first}'{others} exist already; nothing was imported"),
+                )
+                .hint("use --overwrite for new versions of them, or --skip-existing"));
+            }
+            Ok(import)
+        };
+        if dry_run {
+            let snapshot = self.store.snapshot()?;
+            return prepare(snapshot.as_ref(), &mut Batch::default());
+        }
+        let (import, note) = self.change(now, &mut prepare)?;
+        Ok(Import { note, ..import })
+    }
+
+    /// Begins a transaction, lets `make` fill a batch from what it reads there, and commits.
+    fn change<T>(&self, now: u64, make: &mut dyn FnMut(&dyn Snapshot, &mut Batch) -> Result<T>) -> Result<(T, Option<String>)> {
+        const TRIES: usize = 16;
+        self.may_write()?;
+        for _ in 0..TRIES {
+            let transaction = self.store.begin()?;
+            let mut batch = Batch::default();
+            let made = make(transaction.snapshot(), &mut batch)?;
+            match transaction.commit(batch, now) {
+                Ok(committed) => {
+                    self.acknowledge(&committed);
+                    let Committed { note, .. } = committed;
+                    return Ok((made, note));
+                }
+                Err(StoreError::Conflict) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(StoreError::Conflict.into())
+    }
+
+    fn write_entry(
+        &self,
+        snapshot: &dyn Snapshot,
+        batch: &mut Batch,
+        id: &EntryId,
+        write: &Write,
+        now: u64,
+    ) -> Result<(u64, bool)> {
+        let old = entry_in(snapshot, id)?;
+        check_conditions(old.as_ref(), id, write)?;
+        let created = old.is_none();
+        let mut record = match &old {
+            Some(entry) => entry.record().clone(),
+            None if write.value.is_some() => {
+                batch.count_entries(1);
+                EntryRecord::new(crypto::random()?, now)
+            }
+            None => return Err(not_found(id)),
+        };
+        record.modified = now;
+        apply(&mut record.category, &write.category);
+        match &write.tags {
+            Change::Keep => {}
+            Change::Clear => record.tags.clear(),
+            Change::Set(tags) => record.tags.clone_from(tags),
+        }
+        for (key, value) in &write.meta {
+            match value {
+                Some(value) => record.meta.insert(key.clone(), value.clone()),
+                None => record.meta.remove(key),
+            };
+        }
+        check_labels(&record)?;
+        match (&write.expires, &write.value) {
+            (Change::Keep, Some(_)) => record.expires = None,
+            (change, _) => apply(&mut record.expires, change),
+        }
+        if let Some((value, kind)) = &write.value {
+            self.add_version(batch, id, &mut record, value, *kind, now)?;
+            let keep = self.options.keep_versions.clamp(1, MAX_VERSIONS);
+            while record.versions.len() > keep {
+                let dropped = record.versions.remove(0);
+                batch.delete(keyspace::value(id, dropped.number));
+            }
+        }
+        put_record(batch, id, &record, old.as_ref().map(Entry::record));
+        Ok((record.current, created))
+    }
+
+    /// Seals a value as the next version of a record.
+    fn add_version(
+        &self,
+        batch: &mut Batch,
+        id: &EntryId,
+        record: &mut EntryRecord,
+        value: &SecretValue,
+        kind: Kind,
+        now: u64,
+    ) -> Result<()> {
+        if value.expose().len() > MAX_VALUE {
+            return Err(Error::new(ErrorKind::Usage, "value_too_large", format!("the value of '{id}' is larger than 16 MiB")));
+        }
+        let compartment = self.compartment(record.category.as_ref(), id);
+        let key = self.data.newest(&compartment).ok_or_else(not_permitted)?.number;
+        let version = Version::new(record.current + 1, now, kind, key, compartment);
+        batch.put(keyspace::value(id, version.number), self.seal(&record.uid, &version, value)?);
+        record.current = version.number;
+        record.versions.push(version);
+        Ok(())
+    }
+
+    /// Moves an entry whose values belong to another compartment at its new place: each is opened and sealed anew.
+    fn move_sealed_anew(&self, snapshot: &dyn Snapshot, batch: &mut Batch, entry: &Entry, to: &EntryId, now: u64) -> Result<()> {
+        let mut record = EntryRecord { modified: now, ..entry.record().clone() };
+        let compartment = self.compartment(record.category.as_ref(), to);
+        let key = self.data.newest(&compartment).ok_or_else(not_permitted)?.number;
+        for version in &mut record.versions {
+            let value = self.value_in(snapshot, entry, Some(version.number))?;
+            *version = Version::new(version.number, version.created, version.kind, key, compartment.clone());
+            batch.put(keyspace::value(to, version.number), self.seal(&record.uid, version, &value)?);
+        }
+        remove_entry(batch, entry);
+        put_record(batch, to, &record, None);
+        batch.count_entries(1);
+        Ok(())
+    }
+}
+
+fn apply<T: Clone>(target: &mut Option<T>, change: &Change<T>) {
+    match change {
+        Change::Keep => {}
+        Change::Clear => *target = None,
+        Change::Set(value) => *target = Some(value.clone()),
+    }
+}
+
+fn check_conditions(old: Option<&Entry>, id: &EntryId, write: &Write) -> Result<()> {
+    if write.create_only && old.is_some() {
+        return Err(Error::new(ErrorKind::Conflict, "exists", format!("'{id}' exists already"))
+            .hint("without --create-only it gets a new version"));
+    }
+    if write.update_only && old.is_none() {
+        return Err(not_found(id));
+    }
+    let current = old.map_or(0, Entry::version);
+    match write.if_version {
+        Some(expected) if expected != current => Err(Error::new(
+            ErrorKind::Conflict,
+            "version_mismatch",
+            if current == 0 {
+                format!("'{id}' does not exist")
+            } else {
+                format!("'{id}' is at version {current}, not {expected}")
+            },
+        )
+        .hint("read it again and decide anew")),
+        _ => Ok(()),
+    }
+}
+
+fn check_labels(record: &EntryRecord) -> Result<()> {
+    if record.tags.len() > MAX_LABELS || record.meta.len() > MAX_LABELS {
+        return Err(Error::usage("an entry has at most 64 tags and 64 pairs of metadata"));
+    }
+    for (key, value) in &record.meta {
+        Tag::parse(key).map_err(|error| Error::name("metadata key", error))?;
+        if value.len() > 4096 {
+            return Err(Error::usage(format!("the metadata value of '{key}' is longer than 4,096 bytes")));
+        }
+    }
+    Ok(())
+}
+
+fn make_room(snapshot: &dyn Snapshot, batch: &mut Batch, to: &EntryId, overwrite: bool) -> Result<()> {
+    match entry_in(snapshot, to)? {
+        None => Ok(()),
+        Some(entry) if overwrite => {
+            remove_entry(batch, &entry);
+            Ok(())
+        }
+        Some(_) => {
+            Err(Error::new(ErrorKind::Conflict, "exists", format!("'{to}' exists already")).hint("use --force to replace it"))
+        }
+    }
+}
+
+fn missing_value() -> Error {
+    StoreError::from(crate::format::FormatError::Malformed("the value of an entry is not there")).into()
+}
+
+fn remove_entry(batch: &mut Batch, entry: &Entry) {
+    let (id, record) = (entry.id(), entry.record());
+    batch.delete(keyspace::entry(id));
+    for version in &record.versions {
+        batch.delete(keyspace::value(id, version.number));
+    }
+    batch.delete(keyspace::listing(id));
+    for key in index_keys(id, record) {
+        batch.delete(key);
+    }
+    batch.count_entries(-1);
+}
+
+/// Puts a record and whatever of its index keys is not there already.
+fn put_record(batch: &mut Batch, id: &EntryId, record: &EntryRecord, old: Option<&EntryRecord>) {
+    batch.put(keyspace::entry(id), record.encode().to_vec());
+    let old_keys = old.map(|old| index_keys(id, old)).unwrap_or_default();
+    let keys = index_keys(id, record);
+    for key in old_keys.difference(&keys) {
+        batch.delete(key.clone());
+    }
+    for key in keys.difference(&old_keys) {
+        batch.put(key.clone(), Vec::new());
+    }
+    if old.is_none_or(|old| old.expires != record.expires) {
+        batch.put(keyspace::listing(id), Listing::new(record.expires).encode().to_vec());
+    }
+}
+
+fn index_keys(id: &EntryId, record: &EntryRecord) -> BTreeSet<Vec<u8>> {
+    let category = record.category.as_ref().map(|category| keyspace::category(category, id));
+    let expires = record.expires.map(|at| keyspace::time(keyspace::EXPIRY, at, id));
+    let due = record.due.map(|at| keyspace::time(keyspace::DUE, at, id));
+    [category, expires, due].into_iter().flatten().collect()
+}
