@@ -142,6 +142,7 @@ fn parse(arguments: &[OsString]) -> std::result::Result<ArgMatches, clap::Error>
     };
     match root(SUBCOMMANDS.iter().filter(named)).try_get_matches_from(arguments) {
         Ok(matches) => Ok(matches),
+        Err(error) if error.kind() == clap::error::ErrorKind::DisplayVersion => Err(error),
         Err(_) => command().try_get_matches_from(arguments),
     }
 }

@@ -1,0 +1,54 @@
+//! Keeps the start of the program cheap, and lays out the word list.
+//!
+//! A process that lives for a millisecond pays for every shared library that the loader maps and for every page that it relocates
+//! (`docs/performance.md`). So the binary takes the compiler's support library from its static archive where the
+//! C compiler has one, packs its relocations where the C library understands that, and holds the word list as one text without pointers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn main() {
+    println!("cargo::rerun-if-changed=build.rs");
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
+    let words = diceware_wordlists::EFF_LONG_WORDLIST.join("\n");
+    std::fs::write(out.join("words.txt"), words).expect("OUT_DIR is writable");
+
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let native = variable("HOST") == variable("TARGET");
+    if native && variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu" {
+        link_statically(&out);
+        println!("cargo::rerun-if-env-changed=VAULT_PIE");
+        if variable("VAULT_PIE").is_empty() {
+            println!("cargo::rustc-link-arg-bins=-no-pie");
+        } else if glibc().is_some_and(|version| version >= (2, 36)) {
+            println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
+        }
+    }
+}
+
+/// Puts a linker script before the shared library of the same name that names the archive instead.
+fn link_statically(out: &Path) {
+    let directory = out.join("link");
+    // What an earlier build left there would still be found.
+    let _ = std::fs::remove_dir_all(&directory);
+    std::fs::create_dir_all(&directory).expect("OUT_DIR is writable");
+    if let Some(path) = archive_path("libgcc_eh.a") {
+        std::fs::write(directory.join("libgcc_s.so"), format!("INPUT({})\n", path.display())).expect("OUT_DIR is writable");
+    }
+    println!("cargo::rustc-link-search=native={}", directory.display());
+}
+
+/// Where the C compiler has an archive; it prints the bare name if it has none.
+fn archive_path(name: &str) -> Option<PathBuf> {
+    let output = Command::new("cc").arg(format!("-print-file-name={name}")).output().ok()?;
+    let path = PathBuf::from(String::from_utf8(output.stdout).ok()?.trim());
+    path.is_absolute().then_some(path)
+}
+
+/// The version of the C library, which is the one that will load the binary: packed relocations need 2.36.
+fn glibc() -> Option<(u32, u32)> {
+    let output = Command::new("getconf").arg("GNU_LIBC_VERSION").output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let (major, minor) = text.trim().strip_prefix("glibc ")?.split_once('.')?;
+    Some((major.parse().ok()?, minor.split('.').next()?.parse().ok()?))
+}
