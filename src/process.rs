@@ -1,21 +1,54 @@
-//! What the process does for itself before anything else: no core dumps, no tracing, no death by a full file.
+//! What the process does for itself before anything else: no core dumps, no tracing, no death by a full file or a closed pipe.
 //!
 //! The one file in which `unsafe` is allowed; each block has its reason.
 #![allow(unsafe_code)]
 
+use rustix::process::{Resource, Rlimit, setrlimit};
+
 /// Hardens the process. What the system refuses is left as it is: a container that forbids one of these still gets its secrets.
 pub fn harden() {
-    #[cfg(unix)]
-    {
-        use rustix::process::{Resource, Rlimit, setrlimit};
-        let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
-        // A process of the same user may then neither attach to this one nor read its memory or environment.
-        #[cfg(target_os = "linux")]
-        let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
-        // SAFETY: setting a signal to "ignore" runs no handler and touches no memory; no other thread exists yet. Without it, writing beyond
-        // RLIMIT_FSIZE kills the process in the middle of a commit instead of failing with EFBIG.
-        unsafe {
-            libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // A process of the same user may then neither attach to this one nor read its memory or environment.
+    #[cfg(target_os = "linux")]
+    let _ = rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable);
+    // SAFETY: setting a signal to "ignore" runs no handler and touches no memory; no other thread exists yet. Without the first, writing beyond
+    // RLIMIT_FSIZE kills the process in the middle of a commit instead of failing with EFBIG; without the second, so does a closed pipe.
+    unsafe {
+        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+    }
+    reserve_standard_streams();
+}
+
+/// A standard stream that is closed is opened on /dev/null: otherwise the next file that is opened, the vault perhaps, would be what
+/// messages are written to.
+fn reserve_standard_streams() {
+    use rustix::fs::{Mode, OFlags};
+    for fd in 0..3 {
+        // SAFETY: `fcntl(F_GETFD)` asks whether a number is an open descriptor; it changes nothing, and any number may be asked about.
+        let closed = unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1;
+        if closed {
+            // The lowest free number is the closed one. It stays open for the life of the process.
+            if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()) {
+                std::mem::forget(null);
+            }
         }
+    }
+}
+
+/// The two functions of the C mathematical library that the program needs, from Rust: a shared library that is mapped at every start costs
+/// more than a `get` spends on cryptography (`docs/performance.md`).
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod mathematics {
+    // SAFETY: the names and signatures are those of C; both are pure functions of their arguments.
+    #[unsafe(no_mangle)]
+    extern "C" fn pow(base: f64, exponent: f64) -> f64 {
+        libm::pow(base, exponent)
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    extern "C" fn log10(value: f64) -> f64 {
+        libm::log10(value)
     }
 }

@@ -1,7 +1,6 @@
 //! `vault completions`, and the answers that a shell gets while somebody types.
 
 use std::ffi::OsStr;
-use std::process::ExitCode;
 
 use clap::{Args, ValueEnum};
 use clap_complete::engine::{ArgValueCompleter, CompletionCandidate};
@@ -58,15 +57,15 @@ pub fn script(shell: Shell) -> Result<String> {
 }
 
 /// Answers a shell that asks for completions; `None` if none does.
-pub fn answer_shell() -> Option<ExitCode> {
+pub fn answer_shell() -> Option<u8> {
     std::env::var_os(VARIABLE)?;
     match CompleteEnv::with_factory(command)
         .var(VARIABLE)
         .try_complete(std::env::args_os(), std::env::current_dir().ok().as_deref())
     {
-        Ok(true) => Some(ExitCode::from(exit::OK)),
+        Ok(true) => Some(exit::OK),
         Ok(false) => None,
-        Err(_) => Some(ExitCode::from(exit::code(ErrorKind::Usage))),
+        Err(_) => Some(exit::code(ErrorKind::Usage)),
     }
 }
 

@@ -305,7 +305,7 @@ impl Context {
             let text = prompter.new_secret(question).map_err(|error| Error::io("read the value", &error))?;
             return Ok(SecretValue::from(text.as_str()));
         }
-        let mut bytes = read_all(&mut std::io::stdin().lock(), "read standard input")?;
+        let mut bytes = read_all(&mut std::io::stdin().lock(), 4096, "read standard input")?;
         if !raw {
             strip_line_end(&mut bytes);
         }
@@ -373,24 +373,27 @@ pub fn format_time(milliseconds: u64) -> String {
     jiff::Timestamp::from_second(seconds).map_or_else(|_| "beyond all calendars".to_owned(), |time| time.to_string())
 }
 
-/// Everything that a reader gives, with room made in large steps and no copy left behind.
-pub fn read_all(reader: &mut dyn std::io::Read, doing: &str) -> Result<Zeroizing<Vec<u8>>> {
-    let mut all = Zeroizing::new(Vec::new());
-    let mut piece = Zeroizing::new(vec![0u8; 64 * 1024]);
+/// Everything that a reader gives. `expected` bytes are made room for at once; if more come, growing leaves no copy behind.
+pub fn read_all(reader: &mut dyn std::io::Read, expected: usize, doing: &str) -> Result<Zeroizing<Vec<u8>>> {
+    // One byte more than expected, so that the end is seen without growing.
+    let mut all = Zeroizing::new(vec![0; expected + 1]);
+    let mut length = 0;
     loop {
-        let count = match reader.read(&mut piece) {
-            Ok(0) => return Ok(all),
-            Ok(count) => count,
-            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => continue,
-            Err(error) => return Err(Error::io(doing, &error)),
-        };
-        if all.capacity() - all.len() < count {
-            // Growing a `Vec` would leave the old copy behind unwiped.
-            let mut larger = Zeroizing::new(Vec::with_capacity((all.capacity() * 2).max(all.len() + count)));
-            larger.extend_from_slice(&all);
+        if length == all.len() {
+            // Growing a `Vec` in place would leave the old copy behind unwiped.
+            let mut larger = Zeroizing::new(vec![0; (all.len() * 2).max(4096)]);
+            larger[..length].copy_from_slice(&all);
             all = larger;
         }
-        all.extend_from_slice(&piece[..count]);
+        match reader.read(&mut all[length..]) {
+            Ok(0) => {
+                all.truncate(length);
+                return Ok(all);
+            }
+            Ok(count) => length += count,
+            Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::io(doing, &error)),
+        }
     }
 }
 
@@ -398,7 +401,8 @@ pub fn read_all(reader: &mut dyn std::io::Read, doing: &str) -> Result<Zeroizing
 pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let doing = format!("read {}", path.display());
     let mut file = File::open(path).map_err(|error| Error::io(doing.clone(), &error))?;
-    read_all(&mut file, &doing)
+    let expected = file.metadata().map_or(0, |metadata| metadata.len());
+    read_all(&mut file, usize::try_from(expected).unwrap_or(0).min(1 << 30), &doing)
 }
 
 /// Strips one line end if there is no other line.
@@ -472,7 +476,7 @@ fn passphrase_from_fd(fd: i32) -> Result<Passphrase> {
     let path = format!("/dev/fd/{fd}");
     let mut file = File::open(&path)
         .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("file descriptor {fd} cannot be read: {error}")))?;
-    first_line(read_all(&mut file, "read the passphrase")?)
+    first_line(read_all(&mut file, 255, "read the passphrase")?)
 }
 
 fn passphrase_from_file(path: &Path) -> Result<Passphrase> {
@@ -491,7 +495,7 @@ fn passphrase_from_command(command: &str) -> Result<Passphrase> {
         .spawn()
         .map_err(|error| failed(format!("cannot be started: {error}")))?;
     let bytes = match &mut child.stdout {
-        Some(stdout) => read_all(stdout, "read the passphrase")?,
+        Some(stdout) => read_all(stdout, 255, "read the passphrase")?,
         None => return Err(failed("has no output".to_owned())),
     };
     let status = child.wait().map_err(|error| failed(format!("failed: {error}")))?;

@@ -30,8 +30,6 @@ mod set;
 mod trust;
 
 use std::ffi::OsString;
-use std::process::ExitCode;
-
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use context::{Context, ErrorFormat, Global};
 
@@ -108,8 +106,11 @@ fn root<'a>(subcommands: impl Iterator<Item = &'a Subcommand>) -> Command {
     })
 }
 
-/// Runs the command line `arguments` (the first is the program's name).
-pub fn run(arguments: &[OsString]) -> ExitCode {
+/// The exit code of a defect of this program.
+pub const INTERNAL_ERROR: u8 = 1;
+
+/// Runs the command line `arguments` (the first is the program's name), and returns the exit code.
+pub fn run(arguments: &[OsString]) -> u8 {
     if let Some(code) = completions::answer_shell() {
         return code;
     }
@@ -128,7 +129,7 @@ pub fn run(arguments: &[OsString]) -> ExitCode {
         None => Err(Error::usage("a subcommand is missing")),
     };
     match result {
-        Ok(code) => ExitCode::from(code),
+        Ok(code) => code,
         Err(error) => report(&error, errors),
     }
 }
@@ -147,12 +148,12 @@ fn parse(arguments: &[OsString]) -> std::result::Result<ArgMatches, clap::Error>
     }
 }
 
-fn report_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
+fn report_usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
     if !error.use_stderr() {
         // Help and version were asked for: data.
         return match error.print() {
-            Ok(()) => ExitCode::from(exit::OK),
-            Err(_) => ExitCode::from(exit::code(ErrorKind::Io)),
+            Ok(()) => exit::OK,
+            Err(_) => exit::code(ErrorKind::Io),
         };
     }
     let json = arguments.windows(2).any(|pair| pair[0] == "--errors" && pair[1] == "json")
@@ -164,10 +165,10 @@ fn report_usage(error: &clap::Error, arguments: &[OsString]) -> ExitCode {
     }
     // What cannot be printed to standard error can be told to nobody.
     let _ = error.print();
-    ExitCode::from(exit::code(ErrorKind::Usage))
+    exit::code(ErrorKind::Usage)
 }
 
-fn report(error: &Error, format: ErrorFormat) -> ExitCode {
+fn report(error: &Error, format: ErrorFormat) -> u8 {
     let code = exit::code(error.kind());
     match format {
         ErrorFormat::Text => {
@@ -184,5 +185,5 @@ fn report(error: &Error, format: ErrorFormat) -> ExitCode {
             output::say(&object.to_string());
         }
     }
-    ExitCode::from(code)
+    code
 }
