@@ -70,10 +70,13 @@ pub trait Store: Send + Sync {
     fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError>;
 }
 
+/// A key, and the value that it gets; `None` removes it.
+pub type Change = (Box<[u8]>, Option<Box<[u8]>>);
+
 /// Changes to be committed together.
 #[derive(Default)]
 pub struct Batch {
-    changes: Vec<(Box<[u8]>, Option<Box<[u8]>>)>,
+    changes: Vec<Change>,
     entries: i64,
 }
 
@@ -104,9 +107,9 @@ impl Batch {
     }
 
     /// The changes, ascending by key; of several changes of one key, the last.
-    pub fn into_sorted(mut self) -> Vec<(Box<[u8]>, Option<Box<[u8]>>)> {
+    pub fn into_sorted(mut self) -> Vec<Change> {
         self.changes.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut sorted: Vec<(Box<[u8]>, Option<Box<[u8]>>)> = Vec::with_capacity(self.changes.len());
+        let mut sorted: Vec<Change> = Vec::with_capacity(self.changes.len());
         for change in self.changes {
             match sorted.last_mut() {
                 Some(last) if last.0 == change.0 => *last = change,

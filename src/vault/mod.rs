@@ -20,7 +20,7 @@ pub use entries::{Entry, VersionInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use read::{Checked, Filter, Found, Scope};
 pub use unlock::{Credential, Locked, NewSlot, SlotInfo};
-pub use write::{Change, Import, ImportPolicy, Outcome, Write};
+pub use write::{Change, Import, ImportPolicy, MakeWrite, Outcome, Write};
 
 use crate::crypto::Hash;
 use crate::format::FormatError;

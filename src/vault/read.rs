@@ -272,12 +272,11 @@ fn list_in(snapshot: &dyn Snapshot, filter: &Filter, visit: &mut dyn FnMut(Found
     })
 }
 
+/// What is called with each key and, in a walk over values, its value.
+pub(super) type VisitKey<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<Walk> + 'a;
+
 /// Walks the keys with a prefix; carries the caller's error through the store's.
-pub(super) fn walk(
-    snapshot: &dyn Snapshot,
-    prefix: &[u8],
-    visit: &mut dyn FnMut(&[u8], Option<&[u8]>) -> Result<Walk>,
-) -> Result<()> {
+pub(super) fn walk(snapshot: &dyn Snapshot, prefix: &[u8], visit: &mut VisitKey<'_>) -> Result<()> {
     let mut failure = None;
     let end = keyspace::after(prefix);
     snapshot.range(prefix, end.as_deref(), &mut |key, value| match visit(key, value) {

@@ -88,6 +88,9 @@ pub struct Import {
     pub note: Option<String>,
 }
 
+/// Makes a write from the current entry and its value, or from nothing if there is none.
+pub type MakeWrite<'a> = dyn FnMut(Option<(&Entry, &SecretValue)>) -> Result<Write> + 'a;
+
 impl Vault {
     /// Writes one entry.
     ///
@@ -99,13 +102,7 @@ impl Vault {
     }
 
     /// Makes a new value from the current one under the lock, so that nothing written in between is lost.
-    pub fn update(
-        &self,
-        id: &EntryId,
-        now: u64,
-        if_version: Option<u64>,
-        make: &mut dyn FnMut(Option<(&Entry, &SecretValue)>) -> Result<Write>,
-    ) -> Result<Outcome> {
+    pub fn update(&self, id: &EntryId, now: u64, if_version: Option<u64>, make: &mut MakeWrite<'_>) -> Result<Outcome> {
         self.change(now, &mut |snapshot, batch| {
             let entry = entry_in(snapshot, id)?;
             let mut write = match &entry {

@@ -6,14 +6,14 @@ use std::collections::BTreeSet;
 
 use super::commit::{self, Appender, find_newest};
 use super::storage::{FileId, Storage, write_all};
-use super::tree::{Change, NodeCache, PageReader, Root, TreeWriter};
+use super::tree::{NodeCache, PageReader, Root, TreeWriter};
 use super::{FileTransaction, State, record_context};
 use crate::crypto::Hash;
 use crate::format::commit::{Record, RecordContext};
 use crate::format::header::{Header, UnverifiedHeader};
 use crate::format::page::PageContext;
 use crate::format::{BLOCK, keyspace};
-use crate::store::{Revision, StoreError, Walk};
+use crate::store::{Change, Revision, StoreError, Walk};
 
 /// How many sequences back the lineage reaches.
 const LINEAGE: u64 = 10_000;

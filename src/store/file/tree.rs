@@ -7,10 +7,7 @@ use super::commit::Appender;
 use super::storage::{Storage, read_exact};
 use crate::format::FormatError;
 use crate::format::page::{INLINE, Item, MAX_LEVEL, MAX_NODE, MAX_OVERFLOW, Node, NodeBuilder, PageContext, Reference, TARGET};
-use crate::store::{StoreError, Visit, Walk};
-
-/// One change: a key, and its new value or nothing.
-pub type Change = (Box<[u8]>, Option<Box<[u8]>>);
+use crate::store::{Change, StoreError, Visit, Walk};
 
 /// The root of a tree and its level.
 pub type Root = Option<(Reference, u8)>;
