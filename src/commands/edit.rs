@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::completions::entry_names;
 use super::context::Context;
-use super::{exit, set};
+use super::exit;
 use crate::format::record::Kind;
 use crate::secret::SecretValue;
 use crate::term::editor;
@@ -41,7 +41,7 @@ pub fn run(context: &mut Context, args: EditArgs) -> Result<u8> {
     if json {
         field::check_json(new.expose())?;
     }
-    let kind = set::kind_of(&new, json);
+    let kind = if json { Kind::Json } else { Kind::of(new.expose()) };
     let write =
         Write { if_version: Some(entry.as_ref().map_or(0, Entry::version)), value: Some((new, kind)), ..Write::default() };
     let outcome = vault.set(&id, write, context.now())?;

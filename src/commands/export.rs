@@ -3,17 +3,18 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::{Context, parse_category, write_private};
+use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
 use crate::crypto::{AgeRecipient, encrypt_age, encrypt_age_with_passphrase};
-use crate::interchange::{self, Format, Row};
+use crate::interchange::{self, Row};
 use crate::name::EntryId;
 use crate::store::Walk;
 use crate::term::output;
-use crate::vault::{Entry, Error, ErrorKind, Filter, Result, Scope, Vault};
+use crate::vault::{Entry, Error, Filter, Result, Scope, Vault};
 
 /// Print entries with their values in another format
 ///
@@ -25,7 +26,7 @@ use crate::vault::{Entry, Error, ErrorKind, Filter, Result, Scope, Vault};
 pub struct ExportArgs {
     /// The format
     #[arg(long, value_enum)]
-    format: ExportFormat,
+    format: ExchangeFormat,
     /// Only this category
     #[arg(long, value_name = "CATEGORY")]
     category: Option<String>,
@@ -43,34 +44,8 @@ pub struct ExportArgs {
     allow_expired: bool,
 }
 
-/// What `export` writes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExportFormat {
-    Dotenv,
-    Json,
-    Yaml,
-    Toml,
-    Shell,
-    Csv,
-    Age,
-}
-
-impl ExportFormat {
-    /// The text format; an age backup holds JSON.
-    pub fn text(self) -> Format {
-        match self {
-            Self::Dotenv => Format::Dotenv,
-            Self::Json | Self::Age => Format::Json,
-            Self::Yaml => Format::Yaml,
-            Self::Toml => Format::Toml,
-            Self::Shell => Format::Shell,
-            Self::Csv => Format::Csv,
-        }
-    }
-}
-
 pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
-    if args.recipient.is_some() && args.format != ExportFormat::Age {
+    if args.recipient.is_some() && args.format != ExchangeFormat::Age {
         return Err(Error::usage("--recipient encrypts, so it goes with --format age"));
     }
     let environment = context.environment()?;
@@ -108,11 +83,11 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
         context.note(&format!("note: {expired} expired entries were left out (--allow-expired includes them)"));
     }
     let text = interchange::write_prefixed(args.format.text(), &rows, &args.prefix).map_err(|error| text_error(&error))?;
-    let bytes = if args.format == ExportFormat::Age { Zeroizing::new(encrypt(context, &args, &text)?) } else { text };
+    let bytes = if args.format == ExchangeFormat::Age { Zeroizing::new(encrypt(context, &args, &text)?) } else { text };
     match &args.out {
         Some(path) => write_private(path, &bytes)?,
         None => {
-            if args.format == ExportFormat::Age && output::stdout_is_terminal() {
+            if args.format == ExchangeFormat::Age && output::stdout_is_terminal() {
                 return Err(
                     Error::usage("the backup is binary, and standard output is a terminal").hint("use --out FILE, or pipe it")
                 );
@@ -134,7 +109,7 @@ fn collect(vault: &Vault, filter: &Filter) -> Result<Vec<Entry>> {
 }
 
 /// An entry as other formats take it.
-pub fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
+fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
     let value = vault.value_of(entry, None)?;
     let mut row = Row::new(entry.id().name.to_string(), entry.kind(), Zeroizing::new(value.expose().to_vec()));
     row.environment = entry.id().environment.as_ref().map(ToString::to_string);
@@ -143,15 +118,6 @@ pub fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
     row.meta.clone_from(entry.meta());
     row.expires = entry.expires();
     Ok(row)
-}
-
-/// An error of the text formats; they never quote a value.
-pub fn text_error(error: &interchange::Error) -> Error {
-    let (kind, code) = match error {
-        interchange::Error::Collision { .. } => (ErrorKind::Conflict, "variable_collision"),
-        _ => (ErrorKind::Usage, "bad_format"),
-    };
-    Error::new(kind, code, error.to_string())
 }
 
 fn encrypt(context: &Context, args: &ExportArgs, text: &[u8]) -> Result<Vec<u8>> {

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::context::{Context, OutputFormat};
-use super::{exit, info};
+use super::{exit, present};
 use crate::store::Walk;
 use crate::term::output;
 use crate::vault::{Entry, ErrorKind, Filter, Result, Scope};
@@ -39,7 +39,7 @@ pub fn run(context: &mut Context, args: FindArgs) -> Result<u8> {
     let text = match args.format {
         OutputFormat::Json => {
             let now = context.now();
-            let entries: Vec<_> = found.iter().map(|entry| info::json(entry, now)).collect();
+            let entries: Vec<_> = found.iter().map(|entry| present::entry(entry, now)).collect();
             format!("{}\n", json!({ "version": 1, "entries": entries }))
         }
         OutputFormat::Text => {

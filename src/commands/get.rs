@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::completions::entry_names;
 use super::context::{Context, write_private};
-use super::exit;
+use super::{exit, present};
 use crate::format::record::Kind;
 use crate::secret::SecretValue;
 use crate::term::{clipboard, output};
@@ -50,10 +50,7 @@ pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
     let id = context.entry_id(&args.name)?;
     let vault = context.unlock()?;
     let found = (|| {
-        let entry = vault.entry_or_fallback(&id)?.ok_or_else(|| {
-            Error::new(ErrorKind::NotFound, "not_found", format!("there is no entry '{id}'"))
-                .hint("`vault list` shows the names; `vault find TEXT` searches them")
-        })?;
+        let entry = vault.entry_or_fallback(&id)?.ok_or_else(|| present::not_found(&id))?;
         if !args.allow_expired && args.version.is_none() {
             context.check_expiry(&entry)?;
         }

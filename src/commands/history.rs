@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::completions::entry_names;
 use super::context::{Context, OutputFormat, format_time};
-use super::{exit, info};
+use super::{exit, present};
 use crate::term::output;
 use crate::vault::Result;
 
@@ -23,7 +23,7 @@ pub struct HistoryArgs {
 pub fn run(context: &mut Context, args: HistoryArgs) -> Result<u8> {
     let id = context.entry_id(&args.name)?;
     let vault = context.unlock()?;
-    let entry = vault.entry(&id)?.ok_or_else(|| info::not_found(&id.to_string()))?;
+    let entry = vault.entry(&id)?.ok_or_else(|| present::not_found(&id))?;
     let mut versions: Vec<_> = entry.versions().collect();
     versions.reverse();
     let text = match args.format {

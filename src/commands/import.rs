@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::context::{Context, OutputFormat, parse_category, parse_name, parse_tag, read_all, read_file};
+use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
-use super::export::{ExportFormat, text_error};
 use crate::crypto::{AgeIdentity, decrypt_age, decrypt_age_with_passphrase};
 use crate::interchange::{self, Format, Row};
 use crate::name::{EntryId, Environment};
@@ -25,7 +25,7 @@ pub struct ImportArgs {
     file: PathBuf,
     /// The format
     #[arg(long, value_enum)]
-    format: Option<ExportFormat>,
+    format: Option<ExchangeFormat>,
     /// Entries that exist get a new version
     #[arg(long, conflicts_with = "skip_existing")]
     overwrite: bool,
@@ -81,7 +81,7 @@ pub fn run(context: &mut Context, args: ImportArgs) -> Result<u8> {
 
 fn format_of(args: &ImportArgs) -> Result<(bool, Format)> {
     if let Some(format) = args.format {
-        return Ok((format == ExportFormat::Age, format.text()));
+        return Ok((format == ExchangeFormat::Age, format.text()));
     }
     let name = args.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     if name.ends_with(".age") {

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use clap::Args;
 
 use super::context::{Context, OutputFormat, format_time, parse_category, parse_tag};
-use super::{exit, info};
+use super::{exit, present};
 use crate::store::Walk;
 use crate::term::output;
 use crate::vault::{Entry, Error, Filter, Result, Scope};
@@ -88,9 +88,9 @@ pub fn run(context: &mut Context, args: ListArgs) -> Result<u8> {
     if args.format == OutputFormat::Json {
         let mut objects = Vec::new();
         for entry in &entries {
-            let mut object = info::json(entry, now);
+            let mut object = present::entry(entry, now);
             if args.reveal {
-                object["value"] = info::json_value(&vault.value_of(entry, None)?, entry.kind())?;
+                object["value"] = present::value(&vault.value_of(entry, None)?, entry.kind())?;
             }
             objects.push(object);
         }

@@ -1,4 +1,7 @@
 //! One subcommand, one file. This one only lists and dispatches.
+//!
+//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present` and `exchange`, and in `completions` for the
+//! names of entries.
 
 mod backup;
 mod check;
@@ -9,6 +12,7 @@ mod context;
 mod cp;
 mod diff;
 mod edit;
+mod exchange;
 mod exit;
 mod export;
 mod find;
@@ -22,6 +26,7 @@ mod init;
 mod list;
 mod man;
 mod mv;
+mod present;
 mod restore;
 mod rm;
 mod rollback;
@@ -95,13 +100,15 @@ pub fn command() -> Command {
 fn root<'a>(subcommands: impl Iterator<Item = &'a Subcommand>) -> Command {
     let root = Command::new("vault")
         .version(env!("CARGO_PKG_VERSION"))
-        .about("Keeps secrets in one encrypted file and hands them to shells, scripts and programs")
         .after_help("`vault help exit-codes` lists the exit codes.")
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
         .max_term_width(100);
-    subcommands.fold(Global::augment_args(root), |root, subcommand| {
+    // Said last, or the options' own documentation would stand in its place.
+    let root =
+        Global::augment_args(root).about("Keeps secrets in one encrypted file and hands them to shells, scripts and programs");
+    subcommands.fold(root, |root, subcommand| {
         root.subcommand((subcommand.augment)(Command::new(subcommand.name).visible_aliases(subcommand.aliases)))
     })
 }

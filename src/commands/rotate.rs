@@ -5,6 +5,7 @@ use clap::Args;
 use super::completions::entry_names;
 use super::context::Context;
 use super::exit;
+use crate::format::record::Kind;
 use crate::vault::generate::Generator;
 use crate::vault::{Result, Write};
 
@@ -30,7 +31,7 @@ pub fn run(context: &mut Context, args: RotateArgs) -> Result<u8> {
         Some(generator) => generator.generate()?,
         None => context.value_from_input(&format!("New value of {}", args.name), false)?,
     };
-    let kind = super::set::kind_of(&value, false);
+    let kind = Kind::of(value.expose());
     let vault = context.unlock()?;
     let write = Write { if_version: args.if_version, update_only: true, ..Write::value(value, kind) };
     let outcome = vault.set(&id, write, context.now())?;

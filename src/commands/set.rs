@@ -110,20 +110,11 @@ pub fn run(context: &mut Context, args: SetArgs) -> Result<u8> {
     if args.json {
         field::check_json(value.expose())?;
     }
-    let kind = kind_of(&value, args.json);
+    let kind = if args.json { Kind::Json } else { Kind::of(value.expose()) };
     write.value = Some((value, kind));
     let vault = context.unlock()?;
     let outcome = vault.set(&id, write, context.now())?;
     finish(context, &id.to_string(), &outcome)
-}
-
-/// What kind of value these bytes are.
-pub fn kind_of(value: &SecretValue, json: bool) -> Kind {
-    match (json, std::str::from_utf8(value.expose())) {
-        (true, _) => Kind::Json,
-        (false, Ok(_)) => Kind::Text,
-        (false, Err(_)) => Kind::Bytes,
-    }
 }
 
 fn read_value(context: &Context, args: &SetArgs) -> Result<Option<SecretValue>> {

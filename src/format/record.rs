@@ -41,6 +41,11 @@ impl Kind {
         }
     }
 
+    /// The kind of a value that nobody calls JSON: text if it is UTF-8.
+    pub fn of(value: &[u8]) -> Self {
+        if std::str::from_utf8(value).is_ok() { Self::Text } else { Self::Bytes }
+    }
+
     /// The kind that [`word`](Self::word) calls so.
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Bytes, Self::Text, Self::Json].into_iter().find(|kind| kind.word() == word)
