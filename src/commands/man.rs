@@ -41,7 +41,20 @@ pub fn pages() -> Result<Vec<(String, String)>> {
 
 fn page(command: clap::Command) -> Result<(String, String)> {
     let name = command.get_name().to_owned();
+    // What the short help leaves out would stand in the page without a word of explanation.
+    let command = command.mut_args(|arg| arg.hide_short_help(false));
+    let source = concat!("vault ", env!("CARGO_PKG_VERSION"));
     let mut text = Vec::new();
-    clap_mangen::Man::new(command).date("").render(&mut text).map_err(|error| Error::io("write the page", &error))?;
-    Ok((name, String::from_utf8_lossy(&text).into_owned()))
+    clap_mangen::Man::new(command)
+        .date("")
+        .source(source)
+        .manual("vault")
+        .render(&mut text)
+        .map_err(|error| Error::io("write the page", &error))?;
+    Ok((name, String::from_utf8_lossy(&text).chars().map(roff).collect()))
+}
+
+/// A character in ASCII, so that the page is the same whatever encoding its reader expects.
+fn roff(c: char) -> String {
+    if c.is_ascii() { c.to_string() } else { format!("\\[u{:04X}]", u32::from(c)) }
 }
