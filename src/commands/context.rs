@@ -327,7 +327,7 @@ fn directories() -> Option<ProjectDirs> {
 }
 
 /// Where this machine remembers which vaults it has seen.
-fn state_directory() -> Option<PathBuf> {
+pub fn state_directory() -> Option<PathBuf> {
     let directories = directories()?;
     let directory = directories.state_dir().unwrap_or_else(|| directories.data_local_dir());
     Some(directory.join("witness"))

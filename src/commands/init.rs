@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, read_key_file};
+use super::context::{Context, read_key_file, state_directory};
 use super::exit;
 use crate::crypto::{self, AgeRecipient, Argon2Cost};
 use crate::secret::{Passphrase, RawKey};
@@ -60,6 +60,9 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
             .map_err(|error| Error::io(format!("create {}", parent.display()), &error))?;
     }
     Vault::create(&path, &slots, context.now())?;
+    if let Some(directory) = state_directory() {
+        Vault::forget(&directory, &path)?;
+    }
     context.note(&format!("made {}", path.display()));
     Ok(exit::OK)
 }

@@ -56,7 +56,16 @@ impl Standing {
         let header = store.header()?;
         let slots: BTreeSet<String> = header.slots.iter().map(|slot| slot.recipient.clone()).collect();
         let seen = durable(&facts);
+        if options.trust {
+            // What another vault at this path was no longer matters; if it cannot be forgotten, the user is asked again.
+            let _ = witness.forget_others();
+        }
         let Some(memory) = memory else {
+            // A vault of another id is no first sight of a vault where one is known: recipients stand in the clear, so anybody can make a vault
+            // that the same identity or passphrase opens.
+            if !options.trust && witness.knows_another() {
+                return Err(other_vault());
+            }
             remember(witness, &mut |_| Some(Memory::new(seen.unwrap_or(facts.revision), public, slots.clone())));
             return Ok(standing);
         };
@@ -65,12 +74,7 @@ impl Standing {
             return Ok(standing);
         }
         if memory.signing_key != public {
-            return Err(Error::new(
-                ErrorKind::NotPermitted,
-                "other_signing_key",
-                "another vault, or one with another signing key, stands where this machine knows one",
-            )
-            .hint("if that is expected, accept it with `vault trust`"));
+            return Err(other_vault());
         }
         let forward = store.descends_from(&memory.newest)?;
         if !forward && memory.accepted != Some(facts.revision.hash) {
@@ -121,6 +125,15 @@ impl Standing {
     pub(super) fn warnings(&self) -> &[String] {
         &self.warnings
     }
+}
+
+fn other_vault() -> Error {
+    Error::new(
+        ErrorKind::NotPermitted,
+        "other_signing_key",
+        "another vault, or one with another signing key, stands where this machine knows one",
+    )
+    .hint("if that is expected, accept it with `vault trust`")
 }
 
 /// What a reader knows to be durable: the record before the newest, because that was built on it; or the first of a file.

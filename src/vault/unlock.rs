@@ -6,6 +6,7 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
+use super::witness::Witness;
 use super::{Options, Vault};
 use crate::crypto::keys::{self, Commitments, IndexKeys};
 use crate::crypto::{self, AgeIdentity, AgeRecipient, Argon2Cost, Signer, Verifier};
@@ -208,6 +209,16 @@ impl Vault {
             }
             _ => error,
         })
+    }
+
+    /// Forgets what `witness_directory` remembers of vaults at `path`: for one that was just made there on purpose.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Io`] if something is remembered and cannot be removed.
+    pub fn forget(witness_directory: &Path, path: &Path) -> Result<()> {
+        let place = OsPlace::new(path).map_err(|error| Error::io(format!("open {}", path.display()), &error))?;
+        Witness::forget_all(witness_directory, place.path())
+            .map_err(|error| Error::io("forget the vault that was there before", &error))
     }
 
     /// Makes a new vault file at a place.

@@ -112,14 +112,43 @@ impl Memory {
 pub struct Witness {
     directory: PathBuf,
     file: PathBuf,
+    /// How the names of all files end that remember a vault at this path.
+    place: String,
 }
 
 impl Witness {
     /// The witness of the vault `id` at the canonical `path`, kept in `directory`.
     pub fn new(directory: &Path, id: &[u8; 16], path: &Path) -> Self {
-        let place = Hash::of(path.as_os_str().as_encoded_bytes());
-        let file = directory.join(format!("{}-{}", hex(id), hex(&place.0[..8])));
-        Self { directory: directory.to_owned(), file }
+        let place = Self::place(path);
+        let file = directory.join(format!("{}{place}", hex(id)));
+        Self { directory: directory.to_owned(), file, place }
+    }
+
+    fn place(path: &Path) -> String {
+        format!("-{}", hex(&Hash::of(path.as_os_str().as_encoded_bytes()).0[..8]))
+    }
+
+    /// Forgets every vault that was remembered at the canonical `path`.
+    pub fn forget_all(directory: &Path, path: &Path) -> std::io::Result<()> {
+        Self::at(directory, &Self::place(path)).iter().try_for_each(std::fs::remove_file)
+    }
+
+    /// Whether another vault than this one is remembered at the same path.
+    pub fn knows_another(&self) -> bool {
+        Self::at(&self.directory, &self.place).iter().any(|file| *file != self.file)
+    }
+
+    /// Forgets the other vaults at this path.
+    pub fn forget_others(&self) -> std::io::Result<()> {
+        let others = Self::at(&self.directory, &self.place);
+        others.iter().filter(|file| **file != self.file).try_for_each(std::fs::remove_file)
+    }
+
+    fn at(directory: &Path, place: &str) -> Vec<PathBuf> {
+        // Without a directory nothing is remembered.
+        let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+        let ends = |path: &PathBuf| path.file_name().is_some_and(|name| name.as_encoded_bytes().ends_with(place.as_bytes()));
+        entries.filter_map(|entry| entry.ok().map(|entry| entry.path())).filter(ends).collect()
     }
 
     /// What is remembered; `None` if nothing is, or if the file is torn.
