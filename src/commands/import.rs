@@ -54,8 +54,11 @@ pub fn run(context: &mut Context, args: ImportArgs) -> Result<u8> {
     let category = args.category.as_deref().map(parse_category).transpose()?;
     let environment = context.environment()?;
     let standard_input = args.file.as_os_str() == "-";
-    let mut bytes =
-        if standard_input { read_all(&mut std::io::stdin().lock(), 64 * 1024, "read standard input")? } else { read_file(&args.file)? };
+    let mut bytes = if standard_input {
+        read_all(&mut std::io::stdin().lock(), 64 * 1024, "read standard input")?
+    } else {
+        read_file(&args.file)?
+    };
     if from_age {
         bytes = decrypt(context, &args, &bytes)?;
     }

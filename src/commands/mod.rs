@@ -35,6 +35,7 @@ mod set;
 mod trust;
 
 use std::ffi::OsString;
+
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use context::{Context, ErrorFormat, Global};
 
