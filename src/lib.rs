@@ -34,7 +34,7 @@
 //! |---|---|---|
 //! | 6 | [`commands`] | one subcommand, one file; what they share is in a few named files beside them |
 //! | 5 | [`term`] | standard streams, prompts, the editor, the clipboard |
-//! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` |
+//! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` blocks |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
 //! | 4 | [`interchange`] | rows to and from dotenv, JSON, YAML, TOML, shell and CSV; pure text work |
 //! | 3 | [`store`] | the ordered, transactional key–value interface, the engine in a file, the one in memory |
