@@ -16,3 +16,21 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     let code = std::panic::catch_unwind(|| vault::commands::run(&arguments));
     c_int::from(code.unwrap_or(vault::commands::INTERNAL_ERROR))
 }
+
+/// The two functions of the C mathematical library that the program needs, from Rust: a shared library that is mapped at every start costs
+/// more than a `get` spends on cryptography (`docs/performance.md`). They stand in the program and not in the library, which must not change
+/// the functions of whoever embeds it.
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod mathematics {
+    // SAFETY: the name and the signature are those of C; it is a pure function of its arguments.
+    #[unsafe(no_mangle)]
+    extern "C" fn pow(base: f64, exponent: f64) -> f64 {
+        libm::pow(base, exponent)
+    }
+
+    // SAFETY: as above.
+    #[unsafe(no_mangle)]
+    extern "C" fn log10(value: f64) -> f64 {
+        libm::log10(value)
+    }
+}

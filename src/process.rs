@@ -1,6 +1,6 @@
 //! What the process does for itself before anything else: no core dumps, no tracing, no death by a full file or a closed pipe.
 //!
-//! The one file in which `unsafe` is allowed; each block has its reason.
+//! The one file of the library in which `unsafe` is allowed; each block has its reason.
 #![allow(unsafe_code)]
 
 use rustix::process::{Resource, Rlimit, setrlimit};
@@ -33,22 +33,5 @@ fn reserve_standard_streams() {
                 std::mem::forget(null);
             }
         }
-    }
-}
-
-/// The two functions of the C mathematical library that the program needs, from Rust: a shared library that is mapped at every start costs
-/// more than a `get` spends on cryptography (`docs/performance.md`).
-#[cfg(all(target_os = "linux", target_env = "gnu"))]
-mod mathematics {
-    // SAFETY: the names and signatures are those of C; both are pure functions of their arguments.
-    #[unsafe(no_mangle)]
-    extern "C" fn pow(base: f64, exponent: f64) -> f64 {
-        libm::pow(base, exponent)
-    }
-
-    // SAFETY: as above.
-    #[unsafe(no_mangle)]
-    extern "C" fn log10(value: f64) -> f64 {
-        libm::log10(value)
     }
 }
