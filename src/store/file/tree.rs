@@ -293,6 +293,10 @@ impl TreeWriter<'_, '_> {
                 old.push(Child { key: items.key().to_vec(), at, fresh: false });
             }
         }
+        // The bound that the parent gives may have sunk since this node was written; what is new below it belongs to the first child.
+        if let Some(first) = old.first_mut() {
+            first.key = low.to_vec();
+        }
         let mut children = Vec::with_capacity(old.len() + 2);
         let mut rest = changes;
         for index in 0..old.len() {
