@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use commit::{Appender, Newest, find_newest};
-use storage::{FileId, Place, Storage};
+use storage::{FileId, Place, Storage, read_most};
 use tree::{NodeCache, PageReader, Root, TreeWriter};
 
 use super::{Batch, Committed, Revision, Snapshot, Store, StoreError, Transaction, Visit};
@@ -89,15 +89,7 @@ impl OpenedFile {
 }
 
 fn read_header(storage: &dyn Storage) -> Result<UnverifiedHeader, StoreError> {
-    let mut start = vec![0; BLOCK as usize];
-    let mut have = 0;
-    while have < start.len() {
-        match storage.read(have as u64, &mut start[have..]).map_err(StoreError::io("read the vault"))? {
-            0 => break,
-            count => have += count,
-        }
-    }
-    start.truncate(have);
+    let mut start = read_most(storage, 0, BLOCK as usize).map_err(StoreError::io("read the vault"))?;
     let length = header::length(&start).map_err(|error| StoreError::from(error).at(0))?;
     if length > start.len() {
         let rest = commit::read(storage, start.len() as u64, length - start.len())?;

@@ -216,16 +216,23 @@ fn status(metadata: &std::fs::Metadata) -> Status {
 
 /// Reads exactly `length` bytes at `offset`; `UnexpectedEof` if the file ends before.
 pub fn read_exact(storage: &dyn Storage, offset: u64, length: usize) -> io::Result<Vec<u8>> {
+    let buffer = read_most(storage, offset, length)?;
+    if buffer.len() < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(buffer) }
+}
+
+/// Reads `length` bytes at `offset`, or as many as there are.
+pub fn read_most(storage: &dyn Storage, offset: u64, length: usize) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; length];
     let mut done = 0;
     while done < length {
         match storage.read(offset + done as u64, &mut buffer[done..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(0) => break,
             Ok(count) => done += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }
     }
+    buffer.truncate(done);
     Ok(buffer)
 }
 
