@@ -440,9 +440,12 @@ impl Transaction for FileTransaction<'_> {
             // The process that renamed or linked this file into place may have died before its own fsync of the directory.
             self.store.place.sync_directory().map_err(|error| self.poison(error))?;
         }
-        let status = self.store.place.status().map_err(StoreError::io("look at the vault"))?;
-        if status.id != self.state.id || status.length != end {
-            return Err(StoreError::Replaced);
+        match self.store.place.status() {
+            Ok(status) if status.id == self.state.id && status.length == end => {}
+            Ok(_) => return Err(StoreError::Replaced),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Replaced),
+            // Not acknowledged, so it must not stay.
+            Err(source) => return Err(self.undo(old_end, StoreError::Io { doing: "look at the vault", source })),
         }
         let revision = Revision { sequence: record.sequence, hash };
         let dead = record.dead(self.state.header.length());
@@ -513,7 +516,7 @@ impl FileTransaction<'_> {
         out.finish(record, &record_context(keys, &state.header), signer)
     }
 
-    /// After a failed write or fsync: back to the old end, before anybody else gets the lock. The error is the one that counts.
+    /// After a write that is not going to be acknowledged: back to the old end, before anybody else gets the lock. The error is the one that counts.
     fn undo(&self, old_end: u64, error: StoreError) -> StoreError {
         let storage = self.state.storage.as_ref();
         match storage.set_length(old_end).and_then(|()| storage.sync()) {
