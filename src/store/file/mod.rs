@@ -112,11 +112,25 @@ struct State {
 impl State {
     fn load(file: OpenedFile, keys: &FileKeys) -> Result<Self, StoreError> {
         let OpenedFile { storage, header } = file;
-        let status = storage.status().map_err(StoreError::io("read the vault"))?;
         let context = record_context(keys, &header);
-        let newest = find_newest(storage.as_ref(), status.length, &context, &keys.verifier, &header.hash())?;
+        let find = || {
+            let status = storage.status().map_err(StoreError::io("read the vault"))?;
+            let newest = find_newest(storage.as_ref(), status.length, &context, &keys.verifier, &header.hash())?;
+            Ok((status, newest))
+        };
+        // A writer may undo a commit of which this reader has seen the length: only what is there twice is damage.
+        let (status, newest) = match find() {
+            Err(StoreError::Damaged { .. }) => find()?,
+            found => found?,
+        };
         header.authenticated(&keys.verifier, &newest.record.header_hash).map_err(|error| StoreError::from(error).at(0))?;
         Ok(Self { storage, header, id: status.id, length: status.length, newest, cache: NodeCache::default() })
+    }
+
+    /// Whether the newest record is still in its place: one that was undone may have been followed by another of the same length.
+    fn is_there(&self) -> Result<bool, StoreError> {
+        let block = read_most(self.storage.as_ref(), self.newest.record.offset, BLOCK as usize);
+        Ok(Hash::of(&block.map_err(StoreError::io("read the vault"))?) == self.newest.hash)
     }
 
     fn reader<'a>(&'a self, keys: &'a FileKeys) -> PageReader<'a> {
@@ -298,7 +312,7 @@ impl FileStore {
             std::io::ErrorKind::NotFound => StoreError::Missing,
             _ => StoreError::Io { doing: "look at the vault", source: error },
         })?;
-        if status.id == state.id && status.length == state.length {
+        if status.id == state.id && status.length == state.length && state.is_there()? {
             return Ok(state);
         }
         let file = OpenedFile::open(self.place.as_ref())?;
@@ -331,6 +345,8 @@ impl FileStore {
             let locked = file.storage.status().map_err(StoreError::io("look at the vault"))?;
             match self.place.status() {
                 Ok(status) if status.id == locked.id => {}
+                // A file system whose descriptors and paths never agree must not hold a writer for ever.
+                Ok(_) if Instant::now() >= deadline => return Err(StoreError::Busy),
                 Ok(_) => continue,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Missing),
                 Err(error) => return Err(StoreError::Io { doing: "look at the vault", source: error }),
