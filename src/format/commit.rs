@@ -13,6 +13,9 @@ pub const RECORD: usize = BLOCK as usize;
 /// A longer span is made durable before its record is written.
 pub const DURABLE_ABOVE: u64 = 1 << 20;
 
+/// The highest sequence number.
+pub const MAX_SEQUENCE: u64 = i64::MAX as u64;
+
 /// The first bytes of a record's block.
 pub const MAGIC: &[u8; 8] = b"VLTCMT1\n";
 const BODY: usize = 1024;
@@ -138,6 +141,12 @@ impl Record {
         (self.offset + BLOCK).saturating_sub(header_length).saturating_sub(self.live)
     }
 
+    /// The sequence number of a commit behind this one.
+    pub fn next_sequence(&self) -> Result<u64, FormatError> {
+        let next = self.sequence.checked_add(1).filter(|next| *next <= MAX_SEQUENCE);
+        next.ok_or(FormatError::TooLarge("no sequence number is left"))
+    }
+
     /// A record of a commit; the caller fills in what it holds.
     pub fn new(epoch: u64, sequence: u64, header_hash: Hash, span_start: u64) -> Self {
         Self {
@@ -167,12 +176,13 @@ impl Record {
         });
         let holds = self.epoch == epoch
             && self.offset == offset
-            && self.sequence > 0
+            && (1..=MAX_SEQUENCE).contains(&self.sequence)
             && self
                 .previous_offset
                 .is_none_or(|previous| previous.is_multiple_of(BLOCK) && previous >= header_length && previous < offset)
             && self.span_start == self.previous_offset.map_or(header_length, |previous| previous + BLOCK)
             && self.span_start <= offset
+            && self.live <= offset - header_length
             && (self.previous_hash.is_some() || (self.sequence == 1 && self.previous_offset.is_none()))
             && self.level <= super::page::MAX_LEVEL
             && (self.root.is_some() || self.level == 0)

@@ -181,9 +181,13 @@ impl<'a> Appender<'a> {
     /// A page of this commit, if it is one.
     pub fn pending(&self, at: &Reference) -> Result<Option<Vec<u8>>, StoreError> {
         let length = at.length as usize;
+        // The reference may come from an old page that says anything; what is not of this commit is left to whoever reads old pages.
+        let Some(end) = at.offset.checked_add(u64::from(at.length)).filter(|end| *end <= self.position()) else {
+            return Ok(None);
+        };
         match at.offset.checked_sub(self.written) {
             Some(start) => Ok(self.buffer.get(start as usize..start as usize + length).map(<[u8]>::to_vec)),
-            None if at.offset >= self.span_start => read(self.storage, at.offset, length).map(Some),
+            None if at.offset >= self.span_start && end <= self.written => read(self.storage, at.offset, length).map(Some),
             None => Ok(None),
         }
     }

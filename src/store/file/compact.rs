@@ -12,7 +12,7 @@ use crate::crypto::Hash;
 use crate::format::commit::{Record, RecordContext};
 use crate::format::header::{Header, UnverifiedHeader};
 use crate::format::page::PageContext;
-use crate::format::{BLOCK, keyspace};
+use crate::format::{BLOCK, FormatError, keyspace};
 use crate::store::{Change, Revision, StoreError, Walk};
 
 /// How many sequences back the lineage reaches.
@@ -74,7 +74,7 @@ impl FileTransaction<'_> {
         write_all(storage, 0, &bytes).map_err(StoreError::io("write the new file"))?;
         let header_length = bytes.len() as u64;
         let old = &state.newest.record;
-        let mut record = Record::new(header.epoch, old.sequence + 1, Hash::of(&bytes), header_length);
+        let mut record = Record::new(header.epoch, old.next_sequence()?, Hash::of(&bytes), header_length);
         record.previous_hash = Some(state.newest.hash);
         record.entries = old.entries;
         record.time = time;
@@ -122,7 +122,7 @@ impl FileTransaction<'_> {
                     Some(value) => value.to_vec(),
                     None => match reader.get(state.root(), key)? {
                         Some(value) => value,
-                        None => return Ok(Walk::Break(())),
+                        None => return Err(FormatError::Malformed("a key of the tree is not where it is looked up").into()),
                     },
                 };
                 size += key.len() + value.len();

@@ -521,7 +521,7 @@ impl FileTransaction<'_> {
         let mut writer = TreeWriter { reader: &reader, out: &mut out, live: old.live };
         let root = writer.apply(state.root(), &batch.into_sorted())?;
         let live = writer.live;
-        let mut record = Record::new(old.epoch, old.sequence + 1, old.header_hash, span_start);
+        let mut record = Record::new(old.epoch, old.next_sequence()?, old.header_hash, span_start);
         record.root = root.map(|(at, _)| at);
         record.level = root.map_or(0, |(_, level)| level);
         record.previous_offset = Some(old.offset);
