@@ -3,6 +3,10 @@
 //! The one file of the library in which `unsafe` is allowed; each block has its reason.
 #![allow(unsafe_code)]
 
+use std::fs::File;
+use std::io;
+use std::os::fd::{BorrowedFd, RawFd};
+
 use rustix::process::{Resource, Rlimit, setrlimit};
 
 /// Hardens the process. What the system refuses is left as it is: a container that forbids one of these still gets its secrets.
@@ -34,4 +38,16 @@ fn reserve_standard_streams() {
             }
         }
     }
+}
+
+/// A descriptor that this process was started with, for reading: a duplicate, so that nobody's own is closed.
+///
+/// Opening it anew through `/dev/fd` would ask for permission on what is behind it, and sockets cannot be opened at all.
+pub fn inherited(fd: RawFd) -> io::Result<File> {
+    if fd < 0 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the number is not -1, and it is borrowed for the one call that duplicates it; if nothing is open there, that call fails.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
+    borrowed.try_clone_to_owned().map(File::from)
 }

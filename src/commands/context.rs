@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use super::config::Config;
 use crate::crypto::AgeIdentity;
 use crate::name::{Category, EntryId, Environment, Name, Tag};
+use crate::process;
 use crate::secret::{Passphrase, RawKey, SecretValue};
 use crate::term::output;
 use crate::term::prompt::Prompter;
@@ -472,9 +473,7 @@ fn passphrase_from_fd(fd: i32) -> Result<Passphrase> {
     if fd < 0 {
         return Err(Error::usage("a file descriptor is not negative"));
     }
-    // Opened by its path rather than taken over: an integer from the command line owns nothing.
-    let path = format!("/dev/fd/{fd}");
-    let mut file = File::open(&path)
+    let mut file = process::inherited(fd)
         .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("file descriptor {fd} cannot be read: {error}")))?;
     first_line(read_all(&mut file, 255, "read the passphrase")?)
 }
