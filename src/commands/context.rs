@@ -306,6 +306,10 @@ impl Context {
             let text = prompter.new_secret(question).map_err(|error| Error::io("read the value", &error))?;
             return Ok(SecretValue::from(text.as_str()));
         }
+        if output::stdin_is_nothing() {
+            return Err(Error::usage("there is no value: standard input is closed, or /dev/null")
+                .hint("pipe it, or generate it; an empty value is piped too: printf '' | vault …"));
+        }
         let mut bytes = read_all(&mut std::io::stdin().lock(), 4096, "read standard input")?;
         if !raw {
             strip_line_end(&mut bytes);

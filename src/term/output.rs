@@ -19,6 +19,17 @@ pub fn stdin_is_terminal() -> bool {
     io::stdin().is_terminal()
 }
 
+/// Whether standard input is closed, or nothing: a closed one is `/dev/null` by the time that `main` runs.
+pub fn stdin_is_nothing() -> bool {
+    use rustix::fs::{FileType, fstat, stat};
+    match (fstat(io::stdin()), stat("/dev/null")) {
+        (Ok(stdin), Ok(null)) => {
+            FileType::from_raw_mode(stdin.st_mode) == FileType::CharacterDevice && stdin.st_rdev == null.st_rdev
+        }
+        _ => false,
+    }
+}
+
 /// Standard output for bulk data, in large writes.
 pub fn data() -> BufWriter<StdoutLock<'static>> {
     BufWriter::with_capacity(64 * 1024, io::stdout().lock())
