@@ -168,8 +168,10 @@ fn report_usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         || arguments.iter().any(|argument| argument == "--errors=json");
     if json {
         let text = error.render().to_string();
-        let line = text.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        return report(&Error::usage(line).hint("see `vault help`"), ErrorFormat::Json);
+        // Up to the first empty line: what is missing stands in lines of its own.
+        let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
+        let line = lines.join(" ");
+        return report(&Error::usage(line.trim_start_matches("error: ")).hint("see `vault help`"), ErrorFormat::Json);
     }
     // What cannot be printed to standard error can be told to nobody.
     let _ = error.print();
