@@ -85,11 +85,13 @@ impl Config {
 
 /// The `vault.toml` of the project: the first one upward from the working directory, which ends at a git root or at home.
 fn find_project(working: &Path, home: Option<&Path>) -> Result<Option<(PathBuf, File)>> {
+    // The working directory is known by its real path, and so home must be.
+    let home = home.and_then(|home| home.canonicalize().ok());
     for directory in working.ancestors() {
         if let Some(found) = read(&directory.join("vault.toml"))? {
             return Ok(Some(found));
         }
-        if Some(directory) == home || directory.join(".git").exists() {
+        if Some(directory) == home.as_deref() || directory.join(".git").exists() {
             break;
         }
     }
