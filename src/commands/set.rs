@@ -23,6 +23,9 @@ pub struct SetArgs {
     /// The entry
     #[arg(add = entry_names())]
     name: String,
+    /// What people try first: a value on the command line, where other programs and the shell's history see it
+    #[arg(hide = true)]
+    value: Vec<std::ffi::OsString>,
     /// The value is this file, byte for byte
     #[arg(long, value_name = "FILE", group = "source")]
     from_file: Option<PathBuf>,
@@ -65,6 +68,11 @@ pub struct SetArgs {
 }
 
 pub fn run(context: &mut Context, args: SetArgs) -> Result<u8> {
+    if !args.value.is_empty() {
+        // It is not repeated: the message may go to a log.
+        return Err(Error::usage("a value is never taken from the command line; nothing was stored")
+            .hint("pipe it, use --from-file, or leave it out to be asked; this one may now be in your shell's history"));
+    }
     let id = context.entry_id(&args.name)?;
     let field = args.field.as_deref().map(FieldPath::parse).transpose()?;
     let mut write = Write {
