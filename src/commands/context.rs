@@ -92,12 +92,14 @@ pub struct Context {
     /// The global options.
     pub global: Global,
     config: Option<Config>,
+    /// The key of this run: a descriptor can be read once, and a person is asked once, also where several files are opened.
+    credential: Option<Credential>,
 }
 
 impl Context {
     /// A run with these options; configuration is read when it is needed.
     pub fn new(global: Global) -> Self {
-        Self { global, config: None }
+        Self { global, config: None, credential: None }
     }
 
     /// The time, in milliseconds since 1970.
@@ -181,11 +183,14 @@ impl Context {
 
     fn unlock_with(&mut self, path: &Path, options: Options) -> Result<Vault> {
         let locked = Locked::open(path)?;
-        let credential = match self.given_credential()? {
+        let credential = match self.credential.take() {
             Some(credential) => credential,
-            None => self.ask_passphrase(&locked)?,
+            None => match self.given_credential()? {
+                Some(credential) => credential,
+                None => self.ask_passphrase(&locked)?,
+            },
         };
-        let vault = locked.unlock(&credential, options)?;
+        let vault = locked.unlock(self.credential.insert(credential), options)?;
         for warning in vault.warnings() {
             self.note(&format!("warning: {warning}"));
         }
