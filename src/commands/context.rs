@@ -107,10 +107,12 @@ impl Context {
         SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
     }
 
-    /// A note on standard error, unless `--quiet`.
+    /// A note on standard error, unless `--quiet`. Where errors are JSON it is an object on a line of its own as well.
     pub fn note(&self, text: &str) {
-        if !self.global.quiet {
-            output::say(text);
+        match self.global.errors {
+            _ if self.global.quiet => {}
+            ErrorFormat::Text => output::say(text),
+            ErrorFormat::Json => output::say(&serde_json::json!({ "version": 1, "note": text }).to_string()),
         }
     }
 
