@@ -524,7 +524,17 @@ fn first_line(bytes: Zeroizing<Vec<u8>>) -> Result<Passphrase> {
 
 /// Writes a file of secrets: 0600 from the start, beside its place, fsynced, and renamed over it.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_verified(path, bytes, |_| Ok(()))
+}
+
+/// [`write_private`], where `verify` looks at the file before it takes its place; if that fails, what was there stays.
+pub fn write_verified<T>(path: &Path, bytes: &[u8], verify: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
     use std::os::unix::fs::OpenOptionsExt as _;
+    // A rename would put a file in the place of a device or a pipe.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::new(ErrorKind::Io, "io", format!("write {}: not a regular file", path.display()))
+            .hint("leave the option out, and redirect the output there"));
+    }
     let fail = |error: std::io::Error| Error::io(format!("write {}", path.display()), &error);
     let random: [u8; 8] = crate::crypto::random()?;
     let mut name = std::ffi::OsString::from(".");
@@ -532,13 +542,30 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
     name.push(format!(".{:016x}", u64::from_le_bytes(random)));
     let temporary = path.with_file_name(name);
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(fail)?;
-    let result =
-        file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| std::fs::rename(&temporary, path)).and_then(|()| {
-            let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            File::open(parent)?.sync_all()
-        });
+    let result: Result<T> = (|| {
+        file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
+        let verified = verify(&temporary)?;
+        std::fs::rename(&temporary, path).map_err(fail)?;
+        Ok(verified)
+    })();
     if result.is_err() {
         let _ = std::fs::remove_file(&temporary);
     }
-    result.map_err(fail)
+    let verified = result?;
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail)?;
+    Ok(verified)
+}
+
+/// Makes the directory that a file goes into, 0700, if it is not there.
+pub fn make_parent(path: &Path) -> Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    match path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
+        Some(parent) => std::fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(parent)
+            .map_err(|error| Error::io(format!("create {}", parent.display()), &error)),
+        None => Ok(()),
+    }
 }

@@ -2,12 +2,12 @@
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, read_key_file, state_directory};
+use super::context::{Context, make_parent, read_key_file, state_directory};
 use super::exit;
 use crate::crypto::{self, AgeRecipient, Argon2Cost};
 use crate::secret::{Passphrase, RawKey};
@@ -52,13 +52,7 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
         warn_weak(context, &passphrase);
         slots.push((label("passphrase"), NewSlot::Passphrase(passphrase, Argon2Cost::DEFAULT)));
     }
-    if let Some(parent) = path.parent().filter(|parent| !parent.as_os_str().is_empty()) {
-        std::fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(parent)
-            .map_err(|error| Error::io(format!("create {}", parent.display()), &error))?;
-    }
+    make_parent(&path)?;
     Vault::create(&path, &slots, context.now())?;
     if let Some(directory) = state_directory() {
         Vault::forget(&directory, &path)?;

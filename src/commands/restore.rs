@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::context::{Context, read_file, write_private};
+use super::context::{Context, make_parent, read_file, write_private, write_verified};
 use super::exit;
 use crate::vault::{Error, ErrorKind, Result};
 
@@ -29,16 +29,29 @@ pub fn run(context: &mut Context, args: RestoreArgs) -> Result<u8> {
             .hint("use --force to replace it; it is kept beside"));
     }
     let backup = context.unlock_exempt(&args.file)?;
-    let checked = backup.check()?;
-    let bytes = read_file(&args.file)?;
-    if there {
-        let mut kept = path.file_name().unwrap_or_default().to_owned();
-        kept.push(".before-restore");
-        let kept = path.with_file_name(kept);
-        std::fs::copy(&path, &kept).map_err(|error| Error::io(format!("write {}", kept.display()), &error))?;
-        context.note(&format!("the vault that was there is kept as {}", kept.display()));
+    if backup.facts().is_some_and(|facts| facts.tail) {
+        return Err(Error::new(
+            ErrorKind::Damaged,
+            "damaged_tail",
+            format!("the end of {} cannot be read: its newest commit is damaged, or a write failed there", args.file.display()),
+        )
+        .hint("nothing was changed; `vault backup` of that file holds the commit before, and can be restored"));
     }
-    write_private(&path, &bytes)?;
+    let bytes = read_file(&args.file)?;
+    // A link to the vault stays a link.
+    let path = if there { path.canonicalize().unwrap_or(path) } else { path };
+    make_parent(&path)?;
+    let checked = write_verified(&path, &bytes, |new| {
+        let checked = context.unlock_exempt(new)?.check()?;
+        if there {
+            let mut kept = path.file_name().unwrap_or_default().to_owned();
+            kept.push(".before-restore");
+            let kept = path.with_file_name(kept);
+            write_private(&kept, &read_file(&path)?)?;
+            context.note(&format!("the vault that was there is kept as {}", kept.display()));
+        }
+        Ok(checked)
+    })?;
     // What is there now is what the user wants: the witness starts from it.
     context.unlock_and_trust(&path)?;
     context.note(&format!("{} entries, {} values restored", checked.entries, checked.values));
