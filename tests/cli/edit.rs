@@ -1,0 +1,116 @@
+//! `vault edit`
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::PathBuf;
+
+use crate::sandbox::Sandbox;
+
+/// An editor that is a shell script; `$1` is the file.
+fn editor(sandbox: &Sandbox, script: &str) -> PathBuf {
+    let path = sandbox.path("editor");
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn the_file_is_private_in_memory_and_gone_afterwards() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "old");
+    let record = sandbox.path("record");
+    let script = format!(
+        "{{ echo \"$#\"; echo \"$1\"; stat -c %a \"$1\"; stat -c %a \"$(dirname \"$1\")\"; cat \"$1\"; }} > '{}'; echo new > \"$1\"",
+        record.display()
+    );
+    let edited = sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, &script)).run().ok();
+    assert!(edited.stdout.is_empty() && edited.stderr.is_empty(), "{}", edited.stderr);
+    let seen = fs::read_to_string(&record).unwrap();
+    let lines: Vec<&str> = seen.lines().collect();
+    assert_eq!((lines[0], lines[2], lines[3], lines[4]), ("1", "600", "700", "old"));
+    let path = PathBuf::from(lines[1]);
+    assert!(path.starts_with(sandbox.path("runtime")) && !path.exists() && !path.parent().unwrap().exists());
+    assert!(sandbox.files("runtime").is_empty() && sandbox.files("tmp").is_empty());
+    // The name is not to be guessed: it is another one each time.
+    sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, &script)).run().ok();
+    assert_ne!(fs::read_to_string(&record).unwrap().lines().nth(1).unwrap(), lines[1]);
+    // An editor ends the last line; the value did not, and does not.
+    assert_eq!(sandbox.get("a"), b"new");
+}
+
+#[test]
+fn without_a_runtime_directory_the_file_is_in_shared_memory() {
+    let sandbox = Sandbox::new();
+    if !std::path::Path::new("/dev/shm").is_dir() {
+        eprintln!("skipped: there is no /dev/shm");
+        return;
+    }
+    let record = sandbox.path("record");
+    let script = editor(&sandbox, &format!("echo \"$1\" > '{}'; printf v > \"$1\"", record.display()));
+    sandbox.vault(&["edit", "new entry"]).env("EDITOR", &script).without_env("XDG_RUNTIME_DIR").run().ok();
+    let path = PathBuf::from(fs::read_to_string(&record).unwrap().trim());
+    assert!(path.starts_with("/dev/shm/") && !path.parent().unwrap().exists());
+    assert_eq!(sandbox.get("new entry"), b"v");
+}
+
+#[test]
+fn nothing_changed_is_nothing_written() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "old");
+    let before = sandbox.bytes();
+    for script in ["true", "echo old > \"$1\"", "printf old > \"$1\""] {
+        let edited = sandbox.vault(&["edit", "a"]).env("VISUAL", editor(&sandbox, script)).run().ok();
+        assert_eq!(edited.stderr, "nothing changed\n");
+    }
+    assert_eq!(sandbox.bytes(), before);
+}
+
+#[test]
+fn an_editor_that_fails_changes_nothing_and_leaves_nothing() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "old");
+    let before = sandbox.bytes();
+    for (script, words) in [
+        ("echo new > \"$1\"; exit 1", "the editor ended with exit status: 1; nothing was changed"),
+        ("echo new > \"$1\"; kill -9 $$", "nothing was changed"),
+        ("rm \"$1\"", "read the edited file"),
+    ] {
+        sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, script)).run().fails(13, words);
+    }
+    sandbox.vault(&["edit", "a"]).env("EDITOR", "/no/such/editor").run().fails(13, "the editor ended");
+    sandbox.vault(&["edit", "a"]).run().fails(2, "no editor is set");
+    assert_eq!(sandbox.bytes(), before);
+    assert!(sandbox.files("runtime").is_empty());
+}
+
+#[test]
+fn a_change_in_the_meantime_is_not_lost() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "old");
+    let script = "printf theirs | vault set a; echo mine > \"$1\"";
+    sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, script)).run().fails(6, "'a' is at version 2, not 1");
+    assert_eq!(sandbox.get("a"), b"theirs");
+}
+
+#[test]
+fn json_stays_json_and_bytes_are_not_text() {
+    let sandbox = Sandbox::new();
+    sandbox.vault(&["set", "j", "--json"]).stdin("{}").run().ok();
+    sandbox.vault(&["edit", "j"]).env("EDITOR", editor(&sandbox, "echo '{' > \"$1\"")).run().fails(2, "not JSON");
+    sandbox.vault(&["edit", "j"]).env("EDITOR", editor(&sandbox, "echo '{\"a\":1}' > \"$1\"")).run().ok();
+    assert_eq!(sandbox.vault(&["get", "j", "a"]).run().ok().stdout, b"1");
+    sandbox.set("b", b"\xff");
+    sandbox.vault(&["edit", "b"]).env("EDITOR", editor(&sandbox, "true")).run().fails(2, "the value is not text");
+}
+
+#[test]
+fn the_editor_is_a_command_line_and_set_has_it_too() {
+    let sandbox = Sandbox::new();
+    let script = editor(&sandbox, "printf \"$1\" > \"$2\"");
+    let line = format!("'{}' 'two words'", script.display());
+    sandbox.vault(&["set", "a", "--editor", "--category", "c"]).env("EDITOR", &line).run().ok();
+    assert_eq!(sandbox.get("a"), b"two words");
+    sandbox.vault(&["set", "a", "--editor"]).env("EDITOR", "true").run().fails(2, "the editor left nothing");
+    // VISUAL stands before EDITOR.
+    sandbox.vault(&["set", "a", "--editor"]).env("VISUAL", &line).env("EDITOR", "false").run().ok();
+}
