@@ -6,6 +6,7 @@
 #![allow(unsafe_code)]
 
 use std::ffi::{c_char, c_int};
+use std::io::Write as _;
 
 // SAFETY: `main` is defined once, here, with the signature that C asks for; the arguments are not touched (`std` has its own copy).
 #[unsafe(no_mangle)]
@@ -14,6 +15,8 @@ extern "C" fn main(_count: c_int, _arguments: *const *const c_char) -> c_int {
     let arguments: Vec<_> = std::env::args_os().collect();
     // A panic is a defect and ends as one; it must not unwind into C.
     let code = std::panic::catch_unwind(|| vault::commands::run(&arguments));
+    // The runtime's own end would do this: what a library printed without a line end is still in the buffer. Commands flush for themselves.
+    let _ = std::io::stdout().flush();
     c_int::from(code.unwrap_or(vault::commands::INTERNAL_ERROR))
 }
 
