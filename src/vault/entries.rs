@@ -1,14 +1,18 @@
 //! Entries as their readers see them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::format::record::{EntryRecord, Kind};
 use crate::name::{Category, EntryId, Tag};
+use crate::store::Snapshot;
 
 /// Everything about an entry but its values.
 pub struct Entry {
     id: EntryId,
     record: EntryRecord,
+    /// The state in which it was found, so that its values are those of then, whatever is written or removed meanwhile.
+    state: Option<Arc<dyn Snapshot>>,
 }
 
 /// A version, without its value.
@@ -26,7 +30,15 @@ pub struct VersionInfo {
 
 impl Entry {
     pub(super) fn new(id: EntryId, record: EntryRecord) -> Self {
-        Self { id, record }
+        Self { id, record, state: None }
+    }
+
+    pub(super) fn found_in(self, state: &Arc<dyn Snapshot>) -> Self {
+        Self { state: Some(state.clone()), ..self }
+    }
+
+    pub(super) fn state(&self) -> Option<&Arc<dyn Snapshot>> {
+        self.state.as_ref()
     }
 
     pub(super) fn record(&self) -> &EntryRecord {

@@ -192,13 +192,13 @@ impl Vault {
     }
 
     /// Runs `read` on the newest state. If it meets damage while the file was being replaced, it runs once more on what is there now.
-    pub(crate) fn read<T>(&self, read: &mut dyn FnMut(&dyn Snapshot) -> Result<T>) -> Result<T> {
+    pub(crate) fn read<T>(&self, read: &mut dyn FnMut(&Arc<dyn Snapshot>) -> Result<T>) -> Result<T> {
         let snapshot = self.store.snapshot()?;
-        match read(snapshot.as_ref()) {
+        match read(&snapshot) {
             Err(error) if error.kind() == ErrorKind::Damaged => {
                 let again = self.store.snapshot()?;
                 // Only if the same record is still the newest is it damage.
-                if again.revision() == snapshot.revision() { Err(error) } else { read(again.as_ref()) }
+                if again.revision() == snapshot.revision() { Err(error) } else { read(&again) }
             }
             result => result,
         }

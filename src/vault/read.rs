@@ -70,14 +70,17 @@ pub struct Checked {
 impl Vault {
     /// The entry with exactly this identity.
     pub fn entry(&self, id: &EntryId) -> Result<Option<Entry>> {
-        self.read(&mut |snapshot| entry_in(snapshot, id))
+        self.read(&mut |state| Ok(entry_in(state.as_ref(), id)?.map(|entry| entry.found_in(state))))
     }
 
     /// The entry with this identity or, if there is none, the one of that name without an environment.
     pub fn entry_or_fallback(&self, id: &EntryId) -> Result<Option<Entry>> {
-        self.read(&mut |snapshot| match entry_in(snapshot, id)? {
-            None if id.environment.is_some() => entry_in(snapshot, &EntryId::plain(id.name.clone())),
-            found => Ok(found),
+        self.read(&mut |state| {
+            let found = match entry_in(state.as_ref(), id)? {
+                None if id.environment.is_some() => entry_in(state.as_ref(), &EntryId::plain(id.name.clone()))?,
+                found => found,
+            };
+            Ok(found.map(|entry| entry.found_in(state)))
         })
     }
 
@@ -86,22 +89,24 @@ impl Vault {
     /// # Errors
     /// [`ErrorKind::NotFound`] if there is no such entry or version, [`ErrorKind::NotPermitted`] if the key does not open it.
     pub fn value(&self, id: &EntryId, version: Option<u64>) -> Result<SecretValue> {
-        self.read(&mut |snapshot| {
-            let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
-            self.value_in(snapshot, &entry, version)
+        self.read(&mut |state| {
+            let entry = entry_in(state.as_ref(), id)?.ok_or_else(|| not_found(id))?;
+            self.value_in(state.as_ref(), &entry, version)
         })
     }
 
-    /// The value of a version of an entry that was found before.
+    /// The value of a version of an entry that was found before, as it was then: the entry may have been overwritten or removed since.
     pub fn value_of(&self, entry: &Entry, version: Option<u64>) -> Result<SecretValue> {
-        self.read(&mut |snapshot| match self.value_in(snapshot, entry, version) {
-            // The entry may have been overwritten since it was found.
-            Err(error) if error.kind() == ErrorKind::Damaged => {
-                let newer = entry_in(snapshot, entry.id())?.ok_or_else(|| not_found(entry.id()))?;
-                self.value_in(snapshot, &newer, version)
-            }
-            result => result,
-        })
+        let then = entry.state().map(|state| self.value_in(state.as_ref(), entry, version));
+        match then {
+            Some(Err(error)) if error.kind() != ErrorKind::Damaged => Err(error),
+            Some(Ok(value)) => Ok(value),
+            // Somebody may have copied another file over the bytes of that state; if so, only the newest one can be read.
+            _ => self.read(&mut |state| {
+                let newer = entry_in(state.as_ref(), entry.id())?.ok_or_else(|| not_found(entry.id()))?;
+                self.value_in(state.as_ref(), &newer, version)
+            }),
+        }
     }
 
     pub(super) fn value_in(&self, snapshot: &dyn Snapshot, entry: &Entry, version: Option<u64>) -> Result<SecretValue> {
@@ -124,17 +129,18 @@ impl Vault {
 
     /// Walks the entries in the order of their names (by category: within each environment). Values stay sealed, and entries unread.
     pub fn list(&self, filter: &Filter, visit: &mut dyn FnMut(Found<'_>) -> Result<Walk>) -> Result<()> {
-        self.read(&mut |snapshot| list_in(snapshot, filter, visit))
+        self.read(&mut |state| list_in(state.as_ref(), filter, visit))
     }
 
     /// Walks the entries with their records, values still sealed.
     pub fn entries(&self, filter: &Filter, visit: &mut dyn FnMut(Entry) -> Result<Walk>) -> Result<()> {
-        self.read(&mut |snapshot| {
+        self.read(&mut |state| {
+            let snapshot = state.as_ref();
             if filter.category.is_some() {
                 return list_in(snapshot, filter, &mut |found| {
                     let id = found.id()?;
                     let entry = entry_in(snapshot, &id)?.ok_or_else(index_damaged)?;
-                    visit(entry)
+                    visit(entry.found_in(state))
                 });
             }
             let mut prefix = vec![keyspace::ENTRY];
@@ -152,7 +158,7 @@ impl Vault {
                     Some(value) => EntryRecord::decode(value)?,
                     None => EntryRecord::decode(&snapshot.get(key)?.ok_or_else(index_damaged)?)?,
                 };
-                visit(Entry::new(id, record))
+                visit(Entry::new(id, record).found_in(state))
             })
         })
     }
