@@ -6,8 +6,9 @@ use super::error::{Error, ErrorKind, Result};
 use super::witness::{Memory, Witness};
 use super::{Options, Vault, WitnessPolicy, fingerprint};
 use crate::format::FormatError;
+use crate::format::header::Header;
 use crate::store::file::{Facts, FileStore};
-use crate::store::{Committed, Revision, StoreError};
+use crate::store::{Committed, Revision, Store as _, StoreError};
 
 /// What may be done with the file.
 pub(super) struct Standing {
@@ -52,10 +53,10 @@ impl Standing {
         }
         let mut standing = Self { warnings: Vec::new(), refusal: None };
         let Some(witness) = witness else { return Ok(standing) };
-        let facts = store.facts();
-        let header = store.header()?;
-        let slots: BTreeSet<String> = header.slots.iter().map(|slot| slot.recipient.clone()).collect();
-        let seen = durable(&facts);
+        let mut facts = store.facts();
+        let mut header = store.header()?;
+        let mut slots = recipients(&header);
+        let mut seen = durable(&facts);
         if options.trust {
             // What another vault at this path was no longer matters; if it cannot be forgotten, the user is asked again.
             let _ = witness.forget_others();
@@ -66,7 +67,10 @@ impl Standing {
             if !options.trust && witness.knows_another() {
                 return Err(other_vault());
             }
-            remember(witness, &mut |_| Some(Memory::new(seen.unwrap_or(facts.revision), public, slots.clone())));
+            // Unless another process remembered something meanwhile.
+            remember(witness, &mut |old| {
+                old.is_none().then(|| Memory::new(seen.unwrap_or(facts.revision), public, slots.clone()))
+            });
             return Ok(standing);
         };
         if options.trust {
@@ -76,7 +80,14 @@ impl Standing {
         if memory.signing_key != public {
             return Err(other_vault());
         }
-        let forward = store.descends_from(&memory.newest)?;
+        let mut forward = store.descends_from(&memory.newest)?;
+        if !forward {
+            // The file was opened before the memory was read: another process may have replaced it in between, and remembered that.
+            store.snapshot()?;
+            (facts, header) = (store.facts(), store.header()?);
+            (slots, seen) = (recipients(&header), durable(&facts));
+            forward = store.descends_from(&memory.newest)?;
+        }
         if !forward && memory.accepted != Some(facts.revision.hash) {
             if options.accept_older {
                 let accepted =
@@ -134,6 +145,10 @@ fn other_vault() -> Error {
         "another vault, or one with another signing key, stands where this machine knows one",
     )
     .hint("if that is expected, accept it with `vault trust`")
+}
+
+fn recipients(header: &Header) -> BTreeSet<String> {
+    header.slots.iter().map(|slot| slot.recipient.clone()).collect()
 }
 
 /// What a reader knows to be durable: the record before the newest, because that was built on it; or the first of a file.
