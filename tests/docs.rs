@@ -168,7 +168,7 @@ fn the_specification_has_the_numbers_of_the_code() {
         format!("carry its sealed length above {},", thousands(page::TARGET as u64)),
         format!("span is above {} MiB", commit::DURABLE_ABOVE >> 20),
         format!("A value is at most {} MiB", record::MAX_VALUE >> 20),
-        format!("at most {} · 4 category", record::MAX_VERSIONS),
+        format!("at most {}; a kind above 2 is refused as newer · 4 category", record::MAX_VERSIONS),
         format!("at most {0} tags and {0} pairs", record::MAX_LABELS),
         format!("nonce({}, random) ‖ ciphertext(|x|) ‖ tag({})", crypto::NONCE, crypto::TAG),
         format!("floor m = {} MiB, t = {}, p = {};", floor.m >> 10, floor.t, floor.p),

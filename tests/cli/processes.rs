@@ -62,8 +62,8 @@ fn no_acknowledged_write_is_lost_to_kill_9() {
         let key = number % KEYS;
         let name = format!("k{key}");
         // Now and then large, so that the file fills with dead bytes and is compacted; now and then a compaction alone.
-        let compacts = number % 11 == 0;
-        let length = if number % 3 == 0 { 150_000 } else { 2_000 };
+        let compacts = number.is_multiple_of(11);
+        let length = if number.is_multiple_of(3) { 150_000 } else { 2_000 };
         let run = if compacts {
             sandbox.vault(&["compact"])
         } else {

@@ -152,8 +152,8 @@ fn errors_as_json() {
             continue;
         }
         // One object a line; the error is the last.
-        let lines = output.stderr.lines().map(|line| serde_json::from_str(line).unwrap());
-        let object: serde_json::Value = lines.last().unwrap();
+        let mut lines = output.stderr.lines().map(|line| serde_json::from_str(line).unwrap());
+        let object: serde_json::Value = lines.next_back().unwrap();
         assert_eq!((&object["version"], &object["error"]["exit_code"]), (&1.into(), &output.code.into()), "{line}");
         assert_eq!(crate::sandbox::fields(&object["error"]), ["code", "message", "hint", "exit_code"]);
         text.push_str(&show(&sandbox, line, &output));
