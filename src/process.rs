@@ -6,8 +6,10 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
+use std::sync::OnceLock;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
 
 /// Hardens the process. What the system refuses is left as it is: a container that forbids one of these still gets its secrets.
 pub fn harden() {
@@ -50,4 +52,61 @@ pub fn inherited(fd: RawFd) -> io::Result<File> {
     // SAFETY: the number is not -1, and it is borrowed for the one call that duplicates it; if nothing is open there, that call fails.
     let borrowed = unsafe { BorrowedFd::borrow_raw(fd) };
     borrowed.try_clone_to_owned().map(File::from)
+}
+
+/// What a person or the system ends a program with.
+const ENDINGS: [libc::c_int; 4] = [libc::SIGINT, libc::SIGTERM, libc::SIGHUP, libc::SIGQUIT];
+
+/// The terminal, and its modes before anything was asked on it.
+static TERMINAL: OnceLock<(File, Termios)> = OnceLock::new();
+
+/// Lets a signal that ends the program first give the terminal its modes back: while a secret is typed it does not echo, and would not
+/// afterwards either.
+pub fn restore_terminal_when_ended() {
+    let Ok(terminal) = File::open("/dev/tty") else { return };
+    let Ok(modes) = tcgetattr(&terminal) else { return };
+    if TERMINAL.set((terminal, modes)).is_err() {
+        return;
+    }
+    for signal in ENDINGS {
+        // SAFETY: the handler calls nothing but what POSIX allows in one: tcsetattr, signal, raise. It reads a cell that is set before it is
+        // installed and never changes.
+        let before = unsafe { libc::signal(signal, restore_terminal_and_end as *const () as libc::sighandler_t) };
+        if before == libc::SIG_IGN {
+            // SAFETY: as in `harden`. Whoever started this (nohup, say) wants the signal ignored.
+            unsafe { libc::signal(signal, libc::SIG_IGN) };
+        }
+    }
+}
+
+extern "C" fn restore_terminal_and_end(signal: libc::c_int) {
+    if let Some((terminal, modes)) = TERMINAL.get() {
+        let _ = tcsetattr(terminal, OptionalActions::Now, modes);
+    }
+    // SAFETY: both are async-signal-safe. The signal takes its default effect, which is to end the process, when the handler returns.
+    unsafe {
+        libc::signal(signal, libc::SIG_DFL);
+        libc::raise(signal);
+    }
+}
+
+/// While this lives, the signals that end a program do not end this one.
+pub struct Undisturbed([libc::sighandler_t; ENDINGS.len()]);
+
+/// For the time in which another program works on a file that this one must remove: an interrupt at the terminal goes to both.
+/// To be called when that program has been started, or it would ignore the signals as well.
+pub fn undisturbed() -> Undisturbed {
+    // SAFETY: as in `harden`.
+    Undisturbed(ENDINGS.map(|signal| unsafe { libc::signal(signal, libc::SIG_IGN) }))
+}
+
+impl Drop for Undisturbed {
+    fn drop(&mut self) {
+        for (signal, before) in ENDINGS.into_iter().zip(self.0) {
+            if before != libc::SIG_ERR {
+                // SAFETY: it is put back to what it was.
+                unsafe { libc::signal(signal, before) };
+            }
+        }
+    }
 }

@@ -283,7 +283,11 @@ impl Context {
 
     /// A terminal to ask on, if asking is allowed.
     pub fn prompter(&self) -> Option<Prompter> {
-        if self.global.no_input { None } else { Prompter::open() }
+        if self.global.no_input {
+            return None;
+        }
+        process::restore_terminal_when_ended();
+        Prompter::open()
     }
 
     /// The passphrase of a new slot: from any passphrase source, else asked twice.

@@ -6,6 +6,7 @@ use super::completions::entry_names;
 use super::context::Context;
 use super::exit;
 use crate::format::record::Kind;
+use crate::process;
 use crate::secret::SecretValue;
 use crate::term::editor;
 use crate::vault::field;
@@ -33,7 +34,7 @@ pub fn run(context: &mut Context, args: EditArgs) -> Result<u8> {
     if std::str::from_utf8(old.expose()).is_err() {
         return Err(Error::usage("the value is not text").hint("write it with `vault set NAME --from-file FILE`"));
     }
-    let Some(new) = editor::edit(old.expose())? else {
+    let Some(new) = editor::edit(old.expose(), process::undisturbed)? else {
         context.note("nothing changed");
         return Ok(exit::OK);
     };

@@ -133,7 +133,7 @@ fn read_value(context: &Context, args: &SetArgs) -> Result<Option<SecretValue>> 
         return read_file(path).map(|bytes| Some(SecretValue::new(bytes)));
     }
     if args.editor {
-        let text = crate::term::editor::edit(&[])?;
+        let text = crate::term::editor::edit(&[], crate::process::undisturbed)?;
         return text.map(Some).ok_or_else(|| Error::usage("the editor left nothing; the entry is as it was"));
     }
     context.value_from_input(&format!("Value of {}", args.name), args.raw).map(Some)

@@ -11,8 +11,8 @@ use crate::crypto;
 use crate::secret::SecretValue;
 use crate::vault::{Error, ErrorKind, Result};
 
-/// Lets a person edit `text`; `None` if it is as it was.
-pub fn edit(text: &[u8]) -> Result<Option<SecretValue>> {
+/// Lets a person edit `text`; `None` if it is as it was. `guard` is called when the editor runs, and what it gives is kept until it ended.
+pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretValue>> {
     let editor = std::env::var_os("VISUAL")
         .or_else(|| std::env::var_os("EDITOR"))
         .filter(|editor| !editor.is_empty())
@@ -30,7 +30,8 @@ pub fn edit(text: &[u8]) -> Result<Option<SecretValue>> {
     // The variable is a command line, as every program that starts an editor takes it; the path is its argument and never part of the text.
     let mut script = editor;
     script.push(" \"$1\"");
-    let status = Command::new("sh")
+    let cannot = |error| Error::io("start the editor", &error);
+    let mut editor = Command::new("sh")
         .arg("-c")
         .arg(script)
         .arg("sh")
@@ -38,13 +39,17 @@ pub fn edit(text: &[u8]) -> Result<Option<SecretValue>> {
         // Swap, backup, undo and history files of the common editors would keep the value.
         .env("NVIM_SHADA_FILE", "NONE")
         .current_dir(&place.0)
-        .status()
-        .map_err(|error| Error::io("start the editor", &error))?;
+        .spawn()
+        .map_err(cannot)?;
+    let guard = guard();
+    let status = editor.wait().map_err(cannot)?;
     if !status.success() {
         return Err(Error::new(ErrorKind::Io, "editor_failed", format!("the editor ended with {status}; nothing was changed")));
     }
     let new = std::fs::read(&path).map(Zeroizing::new).map_err(|error| Error::io("read the edited file", &error))?;
     let new = strip_added_line_end(new, text);
+    // With the file, the reason to go on whatever happens is gone.
+    drop((place, guard));
     if new.as_slice() == text { Ok(None) } else { Ok(Some(SecretValue::new(new))) }
 }
 
