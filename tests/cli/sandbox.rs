@@ -189,6 +189,11 @@ impl Run {
         self
     }
 
+    /// The command itself, for streams of one's own.
+    pub fn into_command(self) -> Command {
+        self.command
+    }
+
     /// Starts it with its output captured, and does not wait.
     pub fn spawn(mut self) -> Child {
         self.command.stdin(if self.stdin.is_some() { Stdio::piped() } else { Stdio::null() });
