@@ -4,7 +4,7 @@
 //! acknowledged or saw durable, the public signing key and the slots. It only moves forward.
 
 use std::collections::BTreeSet;
-use std::fs::{File, OpenOptions};
+use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
@@ -154,7 +154,9 @@ impl Witness {
     /// What is remembered; `None` if nothing is, or if the file is torn.
     pub fn load(&self) -> Option<Memory> {
         let mut bytes = Vec::with_capacity(1024);
-        let mut file = File::open(&self.file).ok()?;
+        // O_NONBLOCK: a FIFO at the name must not hang the open; regular files ignore it.
+        let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+        let mut file = OpenOptions::new().read(true).custom_flags(flags).open(&self.file).ok()?;
         file.read_to_end(&mut bytes).ok()?;
         Memory::decode(&bytes).ok()
     }
@@ -162,7 +164,10 @@ impl Witness {
     /// Changes what is remembered, under the directory's lock: `change` sees the newest memory and returns another, or `None` to leave it.
     pub fn update(&self, change: &mut dyn FnMut(Option<Memory>) -> Option<Memory>) -> std::io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        let guard = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(self.directory.join("lock"))?;
+        // Neither a FIFO may hang it, nor a link lead elsewhere.
+        let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32;
+        let guard = self.directory.join("lock");
+        let guard = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(guard)?;
         let deadline = Instant::now() + Duration::from_secs(5);
         while !lock::try_exclusive(&guard)? {
             if Instant::now() > deadline {
