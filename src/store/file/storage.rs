@@ -162,12 +162,10 @@ impl Place for OsPlace {
         name.push(format!(".{:016x}.new", u64::from_le_bytes(random)));
         let name = self.directory.join(name);
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name)?;
-        // `hard_link` does not replace what is at the path, where `rename` would.
         let result = file
             .write_all(bytes)
             .and_then(|()| file.sync_all())
-            .and_then(|()| std::fs::hard_link(&name, &self.path))
-            .and_then(|()| std::fs::remove_file(&name))
+            .and_then(|()| rename_new(&name, &self.path))
             .and_then(|()| self.sync_directory());
         if result.is_err() {
             // The error that counts is the first one; a file that cannot even be removed is only litter.
@@ -208,6 +206,23 @@ impl Place for OsPlace {
     fn sync_directory(&self) -> io::Result<()> {
         File::open(&self.directory)?.sync_all()
     }
+}
+
+/// Renames a file without replacing what is there.
+///
+/// In one step where the system can: a crash between link and unlink leaves a vault with two names, which is never rewritten.
+fn rename_new(from: &Path, to: &Path) -> io::Result<()> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+    {
+        use rustix::fs::{CWD, RenameFlags, renameat_with};
+        use rustix::io::Errno;
+        match renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => {}
+            result => return Ok(result?),
+        }
+    }
+    std::fs::hard_link(from, to)?;
+    std::fs::remove_file(from)
 }
 
 fn status(metadata: &std::fs::Metadata) -> Status {
