@@ -217,6 +217,26 @@ fn high_trees_of_long_keys() {
 }
 
 #[test]
+fn a_root_that_collapsed_takes_keys_below_its_old_ones() {
+    let stem = vec![b'k'; 4090];
+    let key = |number: usize| [&stem[..], format!("{number:04}").as_bytes()].concat();
+    // One key to a leaf, two to an inner node.
+    each_case(63, |cut| {
+        let medium = Medium::empty();
+        SAMPLE.create(&medium).unwrap();
+        let store = SAMPLE.open(medium.place()).unwrap();
+        let mut model = Contents::new();
+        for (numbers, value) in [(0..64, Some(vec![1])), (0..cut, None), (0..cut, Some(vec![2]))] {
+            let changes: Changes = numbers.map(|number| (key(number), value.clone())).collect();
+            apply(&mut model, &changes);
+            store.begin().unwrap().commit(batch(&changes), 1).unwrap();
+            store.check().unwrap();
+            assert!(contents_of(store.snapshot().unwrap().as_ref()).unwrap() == model);
+        }
+    });
+}
+
+#[test]
 fn a_value_beyond_the_limit_of_pages_is_refused() {
     let medium = Medium::empty();
     SAMPLE.create(&medium).unwrap();
