@@ -194,14 +194,26 @@ impl Context {
         };
         let vault = locked.unlock(self.credential.insert(credential), options)?;
         for warning in vault.warnings() {
-            self.note(&format!("warning: {warning}"));
+            self.note(&format!("warning: {}", output::printable(warning)));
         }
         Ok(vault)
     }
 
-    /// Whether a key is given that opens without a question and without a key derivation.
+    /// Whether the key that would be used opens without a question, a command, a descriptor that is read up, and a key derivation. Only names are
+    /// looked at.
     pub fn has_cheap_credential(&mut self) -> bool {
-        matches!(self.given_credential(), Ok(Some(Credential::RawKey(_) | Credential::Identities(_))))
+        let (global, is_set) = (&self.global, |name: &str| std::env::var_os(name).is_some_and(|text| !text.is_empty()));
+        if global.passphrase_fd.is_some() || global.passphrase_file.is_some() {
+            return false;
+        }
+        if global.identity.is_some() || global.key_file.is_some() {
+            return true;
+        }
+        if PASSPHRASE_VARIABLES.iter().any(|name| is_set(name)) {
+            return false;
+        }
+        ["VAULT_IDENTITY", "VAULT_KEY", "VAULT_KEY_FILE"].iter().any(|name| is_set(name))
+            || self.config().is_ok_and(|config| config.identity.is_some() || config.key_file.is_some())
     }
 
     fn options(&mut self) -> Result<Options> {
@@ -468,6 +480,10 @@ fn identities(path: &Path) -> Result<Credential> {
 }
 
 /// The variables that give a passphrase, in their order.
+const PASSPHRASE_VARIABLES: [&str; 4] =
+    ["VAULT_PASSPHRASE_FD", "VAULT_PASSPHRASE_FILE", "VAULT_PASSPHRASE_CMD", "VAULT_PASSPHRASE"];
+
+/// The passphrase that a variable gives.
 fn given_passphrase_variable() -> Result<Option<Passphrase>> {
     if let Some(text) = text_variable("VAULT_PASSPHRASE_FD") {
         let fd = text.parse().map_err(|_| Error::usage("VAULT_PASSPHRASE_FD is not the number of a file descriptor"))?;

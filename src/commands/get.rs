@@ -51,7 +51,7 @@ pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
     let vault = context.unlock()?;
     let found = (|| {
         let entry = vault.entry_or_fallback(&id)?.ok_or_else(|| present::not_found(&id))?;
-        if !args.allow_expired && args.version.is_none() {
+        if !args.allow_expired && args.version.is_none_or(|version| version == entry.version()) {
             context.check_expiry(&entry)?;
         }
         let value = vault.value_of(&entry, args.version)?;

@@ -112,7 +112,7 @@ fn write_of(
         category: own.or_else(|| category.cloned()).map_or(Change::Keep, Change::Set),
         tags: if tags.is_empty() { Change::Keep } else { Change::Set(tags) },
         meta: row.meta.into_iter().map(|(key, value)| (key, Some(value))).collect(),
-        expires: row.expires.map_or(Change::Keep, Change::Set),
+        expires: row.expires.map_or(Change::Clear, Change::Set),
         ..Write::default()
     };
     Ok((id, write))

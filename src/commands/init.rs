@@ -44,7 +44,9 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
         })?;
         slots.push((label("recipient"), NewSlot::Recipient(recipient)));
     }
-    if slots.is_empty() {
+    // A passphrase that is named beside a key is another way in; one in a variable may be meant for another vault.
+    let named = context.global.passphrase_fd.is_some() || context.global.passphrase_file.is_some();
+    if slots.is_empty() || named {
         let passphrase = context.new_passphrase()?;
         if passphrase.expose().is_empty() {
             return Err(Error::usage("the passphrase is empty"));
@@ -52,6 +54,7 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
         warn_weak(context, &passphrase);
         slots.push((label("passphrase"), NewSlot::Passphrase(passphrase, Argon2Cost::DEFAULT)));
     }
+    number_labels(&mut slots);
     make_parent(&path)?;
     Vault::create(&path, &slots, context.now())?;
     if let Some(directory) = state_directory() {
@@ -59,6 +62,19 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
     }
     context.note(&format!("made {}", path.display()));
     Ok(exit::OK)
+}
+
+/// A label names one slot: further ones of the same name are numbered.
+fn number_labels(slots: &mut [(String, NewSlot)]) {
+    for index in 1..slots.len() {
+        let (before, from) = slots.split_at_mut(index);
+        let own = from[0].0.clone();
+        let mut number = 2;
+        while before.iter().any(|(label, _)| *label == from[0].0) {
+            from[0].0 = format!("{own} {number}");
+            number += 1;
+        }
+    }
 }
 
 fn exists(path: &Path) -> Error {

@@ -1,6 +1,6 @@
 //! `vault restore`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -44,9 +44,7 @@ pub fn run(context: &mut Context, args: RestoreArgs) -> Result<u8> {
     let checked = write_verified(&path, &bytes, |new| {
         let checked = context.unlock_exempt(new)?.check()?;
         if there {
-            let mut kept = path.file_name().unwrap_or_default().to_owned();
-            kept.push(".before-restore");
-            let kept = path.with_file_name(kept);
+            let kept = free_name(&path);
             write_private(&kept, &read_file(&path)?)?;
             context.note(&format!("the vault that was there is kept as {}", kept.display()));
         }
@@ -56,4 +54,17 @@ pub fn run(context: &mut Context, args: RestoreArgs) -> Result<u8> {
     context.unlock_and_trust(&path)?;
     context.note(&format!("{} entries, {} values restored", checked.entries, checked.values));
     Ok(exit::OK)
+}
+
+/// A name beside the vault under which nothing is kept yet: an earlier restore's copy may be the only one of its entries.
+fn free_name(path: &Path) -> PathBuf {
+    let name = |number: u32| {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".before-restore");
+        if number > 1 {
+            name.push(format!("-{number}"));
+        }
+        path.with_file_name(name)
+    };
+    (1..).map(name).find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| name(u32::MAX))
 }

@@ -23,5 +23,8 @@ pub fn run(context: &mut Context, args: RollbackArgs) -> Result<u8> {
     let vault = context.unlock()?;
     let outcome = vault.rollback(&id, args.version, context.now())?;
     context.note(&format!("'{id}' is at version {}, which is version {} again", outcome.version, args.version));
+    if let Some(note) = &outcome.note {
+        context.note(&format!("note: {note}"));
+    }
     Ok(exit::OK)
 }

@@ -6,8 +6,9 @@ use super::completions::entry_names;
 use super::context::Context;
 use super::exit;
 use crate::format::record::Kind;
+use crate::vault::field;
 use crate::vault::generate::Generator;
-use crate::vault::{Result, Write};
+use crate::vault::{Change, Result, Write};
 
 /// Give an entry a new value; the old one stays in its history
 ///
@@ -31,10 +32,15 @@ pub fn run(context: &mut Context, args: RotateArgs) -> Result<u8> {
         Some(generator) => generator.generate()?,
         None => context.value_from_input(&format!("New value of {}", args.name), false)?,
     };
-    let kind = Kind::of(value.expose());
     let vault = context.unlock()?;
-    let write = Write { if_version: args.if_version, update_only: true, ..Write::value(value, kind) };
+    // A value keeps its kind where it can: JSON that is replaced by JSON stays JSON.
+    let was_json = vault.entry(&id)?.is_some_and(|entry| entry.kind() == Kind::Json);
+    let kind = if was_json && field::check_json(value.expose()).is_ok() { Kind::Json } else { Kind::of(value.expose()) };
+    let write = Write { if_version: args.if_version, update_only: true, expires: Change::Clear, ..Write::value(value, kind) };
     let outcome = vault.set(&id, write, context.now())?;
     context.note(&format!("'{id}' is at version {}", outcome.version));
+    if let Some(note) = &outcome.note {
+        context.note(&format!("note: {note}"));
+    }
     Ok(exit::OK)
 }

@@ -89,7 +89,9 @@ pub fn run(context: &mut Context, args: SetArgs) -> Result<u8> {
         meta: args.meta.iter().map(|pair| parse_meta(pair)).collect::<Result<BTreeMap<_, _>>>()?,
         expires: match &args.ttl {
             Some(ttl) => Change::Set(context.now().saturating_add(parse_duration(ttl)?)),
-            None => Change::Keep,
+            // A time belongs to the value that it was given for; a field is only part of one.
+            None if args.meta_only || args.field.is_some() => Change::Keep,
+            None => Change::Clear,
         },
         if_version: args.if_version,
         create_only: args.create_only,
@@ -111,7 +113,7 @@ pub fn run(context: &mut Context, args: SetArgs) -> Result<u8> {
         let json = args.json;
         let outcome = vault.update(&id, context.now(), args.if_version, &mut |old| {
             let new = field::set(old.map(|(_, value)| value), &path, &value, json)?;
-            Ok(Write { value: Some((new, Kind::Json)), ..std::mem::take(&mut write) })
+            Ok(write.with_value(new, Kind::Json))
         })?;
         return finish(context, &id.to_string(), &outcome);
     }

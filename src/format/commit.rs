@@ -183,7 +183,8 @@ impl Record {
             && self.span_start == self.previous_offset.map_or(header_length, |previous| previous + BLOCK)
             && self.span_start <= offset
             && self.live <= offset - header_length
-            && (self.previous_hash.is_some() || (self.sequence == 1 && self.previous_offset.is_none()))
+            && self.previous_hash.is_none() == (self.sequence == 1)
+            && (self.sequence > 1 || self.previous_offset.is_none())
             && self.level <= super::page::MAX_LEVEL
             && (self.root.is_some() || self.level == 0)
             && self.durable == (offset - self.span_start > DURABLE_ABOVE)

@@ -21,6 +21,9 @@ pub const SYSTEM: u8 = 0x10;
 /// Records of earlier epochs, by sequence number.
 pub const LINEAGE: u8 = 0x7e;
 
+/// Where keys of keyspaces would stand that this version does not know and that are critical: a writer that finds one must not write.
+pub const UNKNOWN: [(u8, u8); 4] = [(0x00, ENTRY), (OLDER_KEY + 1, SYSTEM), (SYSTEM + 1, LINEAGE), (LINEAGE + 1, 0x80)];
+
 fn entry_text(key: &mut Vec<u8>, id: &EntryId) {
     key.extend_from_slice(id.environment_text().as_bytes());
     key.push(0);

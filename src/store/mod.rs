@@ -157,6 +157,9 @@ pub enum StoreError {
     /// The file at the path is another one than that which was written.
     #[error("the file was replaced while it was being written, and the change is not in the new one")]
     Replaced,
+    /// The state does not descend from one that must have come before it.
+    #[error("the vault was replaced by an older copy, or by one that does not descend from what was seen")]
+    Older,
     /// The keys of the vault were changed since it was unlocked.
     #[error("the keys of the vault were changed by another process")]
     KeysChanged,

@@ -42,7 +42,7 @@ pub fn copy(value: &SecretValue, seconds: u64) -> Result<()> {
                 .arg(seconds.to_string())
                 .arg(tool.paste.join(" "))
                 .arg(tool.copy.join(" "));
-            // A session of its own: it outlives this command and the terminal.
+            // A process group of its own: it outlives this command and what is typed at the terminal.
             std::os::unix::process::CommandExt::process_group(&mut clear, 0);
             feed(clear, value).map_err(|error| Error::io("start what clears the clipboard", &error))?;
             return Ok(());

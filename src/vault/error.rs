@@ -131,6 +131,8 @@ impl From<StoreError> for Error {
             StoreError::StateUnknown(_) => Self::new(ErrorKind::Io, "state_unknown", message)
                 .hint("run `vault check`, then look whether the change is there"),
             StoreError::Replaced => Self::new(ErrorKind::Conflict, "replaced", message).hint("try again"),
+            StoreError::Older => Self::new(ErrorKind::Stale, "older_than_seen", message)
+                .hint("fetch the newer one; or accept this one with --accept-older"),
             StoreError::KeysChanged => Self::new(ErrorKind::Conflict, "keys_changed", message).hint("try again"),
             StoreError::Conflict => Self::new(ErrorKind::Conflict, "conflict", message).hint("try again"),
             StoreError::ReadOnlyKey => {

@@ -143,6 +143,10 @@ impl Vault {
         let file_options = FileOptions { lock_timeout: options.lock_timeout, ..FileOptions::default() };
         let store = Arc::new(FileStore::new(place, file, keys, known, file_options)?);
         let standing = Standing::judge(&store, memory, witness.as_ref(), &options)?;
+        if witness.is_some() {
+            // What is written later, under the lock, is built on what was judged here or on what came of it.
+            store.demand_descent(standing.judged());
+        }
         let side = FileSide { store: store.clone(), witness, standing, path };
         Ok(Self { store, file: Some(side), id, data, options })
     }

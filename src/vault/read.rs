@@ -184,6 +184,7 @@ impl Vault {
             tail: file.map_or(0, |file| file.tail),
         };
         let mut expected_values = 0u64;
+        let mut expected_keys = [0u64; 3];
         let mut stored_values = 0u64;
         walk(snapshot.as_ref(), &[keyspace::ENTRY], &mut |key, value| {
             let id = match keyspace::parse_entry_key(key)? {
@@ -199,6 +200,9 @@ impl Vault {
             };
             let entry = Entry::new(id, record);
             check_indexes(snapshot.as_ref(), &entry)?;
+            let record = entry.record();
+            let indexed = [record.category.is_some(), record.expires.is_some(), record.due.is_some()];
+            expected_keys.iter_mut().zip(indexed).for_each(|(count, there)| *count += u64::from(there));
             checked.entries += 1;
             expected_values += entry.versions().count() as u64;
             for version in entry.versions() {
@@ -210,6 +214,19 @@ impl Vault {
             }
             Ok(Walk::Continue(()))
         })?;
+        // Each entry's own keys are there; as many as there should be means that there are no others.
+        for (space, expected) in
+            [(keyspace::CATEGORY, expected_keys[0]), (keyspace::EXPIRY, expected_keys[1]), (keyspace::DUE, expected_keys[2])]
+        {
+            let mut stored = 0u64;
+            walk(snapshot.as_ref(), &[space], &mut |_, _| {
+                stored += 1;
+                Ok(Walk::Continue(()))
+            })?;
+            if stored != expected {
+                return Err(index_damaged());
+            }
+        }
         let mut listed = 0;
         walk(snapshot.as_ref(), &[keyspace::LISTING], &mut |_, _| {
             listed += 1;
@@ -236,6 +253,9 @@ fn check_indexes(snapshot: &dyn Snapshot, entry: &Entry) -> Result<()> {
     }
     if let Some(expires) = entry.expires() {
         holds &= snapshot.get(&keyspace::time(keyspace::EXPIRY, expires, id))?.is_some();
+    }
+    if let Some(due) = entry.record().due {
+        holds &= snapshot.get(&keyspace::time(keyspace::DUE, due, id))?.is_some();
     }
     if holds { Ok(()) } else { Err(index_damaged()) }
 }

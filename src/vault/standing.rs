@@ -14,6 +14,8 @@ use crate::store::{Committed, Revision, Store as _, StoreError};
 pub(super) struct Standing {
     warnings: Vec<String>,
     refusal: Option<Refusal>,
+    /// The newest durable state that was judged: whatever is written must descend from it.
+    judged: Revision,
 }
 
 enum Refusal {
@@ -51,12 +53,13 @@ impl Standing {
                 "the vault does not have the expected fingerprint",
             ));
         }
-        let mut standing = Self { warnings: Vec::new(), refusal: None };
+        let mut standing = Self { warnings: Vec::new(), refusal: None, judged: store.facts().revision };
         let Some(witness) = witness else { return Ok(standing) };
         let mut facts = store.facts();
         let mut header = store.header()?;
         let mut slots = recipients(&header);
         let mut seen = durable(&facts);
+        standing.judged = seen.unwrap_or(facts.revision);
         if options.trust {
             // What another vault at this path was no longer matters; if it cannot be forgotten, the user is asked again.
             let _ = witness.forget_others();
@@ -74,7 +77,7 @@ impl Standing {
             return Ok(standing);
         };
         if options.trust {
-            remember(witness, &mut |_| Some(Memory::new(facts.revision, public, slots.clone())));
+            remember(witness, &mut |_| Some(Memory::new(seen.unwrap_or(facts.revision), public, slots.clone())));
             return Ok(standing);
         }
         if memory.signing_key != public {
@@ -88,10 +91,18 @@ impl Standing {
             (slots, seen) = (recipients(&header), durable(&facts));
             forward = store.descends_from(&memory.newest)?;
         }
+        standing.judged = seen.filter(|seen| !forward || seen.sequence > memory.newest.sequence).unwrap_or(match forward {
+            true => memory.newest,
+            false => facts.revision,
+        });
         if !forward && memory.accepted != Some(facts.revision.hash) {
             if options.accept_older {
-                let accepted =
-                    Memory { newest: facts.revision, accepted: Some(facts.revision.hash), acknowledged_in: None, ..memory };
+                let accepted = Memory {
+                    newest: seen.unwrap_or(facts.revision),
+                    accepted: Some(facts.revision.hash),
+                    acknowledged_in: None,
+                    ..memory
+                };
                 remember(witness, &mut |_| Some(accepted.clone()));
                 return Ok(standing);
             }
@@ -131,6 +142,10 @@ impl Standing {
         self.warnings.push(error.to_string());
         self.refusal = self.refusal.take().or(Some(refusal));
         Ok(())
+    }
+
+    pub(super) fn judged(&self) -> Revision {
+        self.judged
     }
 
     pub(super) fn warnings(&self) -> &[String] {

@@ -8,10 +8,10 @@ use super::read::{entry_in, not_found};
 use super::{Vault, not_permitted};
 use crate::crypto;
 use crate::format::keyspace;
-use crate::format::record::{EntryRecord, Kind, Listing, MAX_LABELS, MAX_VALUE, MAX_VERSIONS, Version};
+use crate::format::record::{EntryRecord, Kind, Listing, MAX_LABELS, MAX_META, MAX_VALUE, MAX_VERSIONS, Version};
 use crate::name::{Category, EntryId, Tag};
 use crate::secret::SecretValue;
-use crate::store::{Batch, Committed, Snapshot, StoreError};
+use crate::store::{Batch, Committed, Snapshot, StoreError, Walk};
 
 /// What becomes of something that an entry may have.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub struct Write {
     pub tags: Change<BTreeSet<Tag>>,
     /// Metadata by key: a new value, or `None` to remove.
     pub meta: BTreeMap<String, Option<String>>,
-    /// When the entry expires. With a new value, `Keep` means never: a time belongs to the value that it was given for.
+    /// When the entry expires.
     pub expires: Change<u64>,
     /// The current version must be this one (0: there must be none).
     pub if_version: Option<u64>,
@@ -47,6 +47,20 @@ pub struct Write {
 }
 
 impl Write {
+    /// The same write with another value.
+    pub fn with_value(&self, value: SecretValue, kind: Kind) -> Self {
+        Self {
+            value: Some((value, kind)),
+            category: self.category.clone(),
+            tags: self.tags.clone(),
+            meta: self.meta.clone(),
+            expires: self.expires.clone(),
+            if_version: self.if_version,
+            create_only: self.create_only,
+            update_only: self.update_only,
+        }
+    }
+
     /// A write of a value, with everything else kept.
     pub fn value(value: SecretValue, kind: Kind) -> Self {
         Self { value: Some((value, kind)), ..Self::default() }
@@ -199,17 +213,17 @@ impl Vault {
         now: u64,
         done: &mut dyn FnMut(u64),
     ) -> Result<Import> {
-        let mut rows = Some(rows);
+        refuse_duplicates(&rows)?;
         let mut prepare = |snapshot: &dyn Snapshot, batch: &mut Batch| {
             let mut import = Import::default();
             let mut refused: Vec<String> = Vec::new();
-            for (index, (id, write)) in rows.take().unwrap_or_default().into_iter().enumerate() {
-                let exists = snapshot.get(&keyspace::entry(&id))?.is_some();
+            for (index, (id, write)) in rows.iter().enumerate() {
+                let exists = snapshot.get(&keyspace::entry(id))?.is_some();
                 match policy {
                     ImportPolicy::Refuse if exists => refused.push(id.to_string()),
                     ImportPolicy::Skip if exists => import.skipped += 1,
                     _ => {
-                        self.write_entry(snapshot, batch, &id, &write, now)?;
+                        self.write_entry(snapshot, batch, id, write, now)?;
                         if exists { import.updated += 1 } else { import.created += 1 }
                     }
                 }
@@ -243,11 +257,16 @@ impl Vault {
         self.may_write()?;
         for _ in 0..TRIES {
             let transaction = self.store.begin()?;
+            refuse_unknown(transaction.snapshot())?;
             let mut batch = Batch::default();
             let made = make(transaction.snapshot(), &mut batch)?;
+            // Nothing was written, so nothing was made durable that could be remembered.
+            let unchanged = batch.is_empty();
             match transaction.commit(batch, now) {
                 Ok(committed) => {
-                    self.acknowledge(&committed);
+                    if !unchanged {
+                        self.acknowledge(&committed);
+                    }
                     let Committed { note, .. } = committed;
                     return Ok((made, note));
                 }
@@ -291,10 +310,7 @@ impl Vault {
             };
         }
         check_labels(&record)?;
-        match (&write.expires, &write.value) {
-            (Change::Keep, Some(_)) => record.expires = None,
-            (change, _) => apply(&mut record.expires, change),
-        }
+        apply(&mut record.expires, &write.expires);
         if let Some((value, kind)) = &write.value {
             self.add_version(batch, id, &mut record, value, *kind, now)?;
             let keep = self.options.keep_versions.clamp(1, MAX_VERSIONS);
@@ -346,6 +362,38 @@ impl Vault {
     }
 }
 
+/// A keyspace of a later version that is critical: whoever does not know it would leave it behind untrue.
+fn refuse_unknown(snapshot: &dyn Snapshot) -> Result<()> {
+    for (from, to) in keyspace::UNKNOWN {
+        let mut found = false;
+        snapshot.range(&[from], Some(&[to]), &mut |_, _| {
+            found = true;
+            Ok(Walk::Break(()))
+        })?;
+        if found {
+            return Err(StoreError::Newer(
+                "the vault holds data of a newer version, so this one does not write to it".to_owned(),
+            )
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Two writes of one entry in one commit would not see each other.
+fn refuse_duplicates(rows: &[(EntryId, Write)]) -> Result<()> {
+    let mut ids: Vec<&EntryId> = rows.iter().map(|(id, _)| id).collect();
+    ids.sort_unstable();
+    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
+        Some(pair) => Err(Error::new(
+            ErrorKind::Conflict,
+            "duplicate",
+            format!("'{}' occurs more than once; nothing was imported", pair[0]),
+        )),
+        None => Ok(()),
+    }
+}
+
 fn apply<T: Clone>(target: &mut Option<T>, change: &Change<T>) {
     match change {
         Change::Keep => {}
@@ -384,7 +432,7 @@ fn check_labels(record: &EntryRecord) -> Result<()> {
     }
     for (key, value) in &record.meta {
         Tag::parse(key).map_err(|error| Error::name("metadata key", error))?;
-        if value.len() > 4096 {
+        if value.len() > MAX_META {
             return Err(Error::usage(format!("the metadata value of '{key}' is longer than 4,096 bytes")));
         }
     }

@@ -11,6 +11,9 @@ use crate::store::StoreError;
 const CANDIDATES: usize = 64;
 /// How far from the end the newest record is looked for.
 const SEARCH: u64 = 1 << 30;
+/// The most bytes of a span, a tail at its start included, once the commit itself is larger than one piece: what a killed writer leaves behind must stay
+/// well within [`SEARCH`].
+pub const MAX_SPAN: u64 = 512 << 20;
 /// Reading and writing in bulk goes in pieces of this size.
 const PIECE: usize = 1 << 20;
 
@@ -141,11 +144,12 @@ pub struct Appender<'a> {
     written: u64,
     buffer: Vec<u8>,
     hasher: Hasher,
+    limit: Option<u64>,
 }
 
 impl<'a> Appender<'a> {
     /// Appends behind the file's end `length`; the span begins at `span_start`, so that a tail lies under its hash.
-    pub fn new(storage: &'a dyn Storage, span_start: u64, length: u64) -> Result<Self, StoreError> {
+    pub fn new(storage: &'a dyn Storage, span_start: u64, length: u64, limit: Option<u64>) -> Result<Self, StoreError> {
         let at = align_up(length).ok_or(StoreError::TooLarge("the file is too long"))?;
         let mut hasher = Hasher::default();
         let mut from = span_start;
@@ -156,7 +160,7 @@ impl<'a> Appender<'a> {
         }
         // A tail that is not aligned is lengthened by zeros, which the file system gives to whoever reads them.
         hasher.update(&vec![0; (at - length.max(span_start)) as usize]);
-        Ok(Self { storage, span_start, written: at, buffer: Vec::with_capacity(32 * 1024), hasher })
+        Ok(Self { storage, span_start, written: at, buffer: Vec::with_capacity(32 * 1024), hasher, limit })
     }
 
     /// Where the next page will stand.
@@ -193,6 +197,9 @@ impl<'a> Appender<'a> {
     }
 
     fn flush(&mut self) -> Result<(), StoreError> {
+        if self.limit.is_some_and(|limit| self.position() - self.span_start > limit) {
+            return Err(StoreError::TooLarge("a commit is at most 512 MiB: import in parts, or compact the vault first"));
+        }
         self.hasher.update(&self.buffer);
         write_all(self.storage, self.written, &self.buffer).map_err(StoreError::io("write the vault"))?;
         self.written += self.buffer.len() as u64;

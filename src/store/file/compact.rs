@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use super::commit::{self, Appender, find_newest};
 use super::storage::{FileId, Storage, write_all};
+use super::transaction::FileTransaction;
 use super::tree::{NodeCache, PageReader, Root, TreeWriter};
-use super::{FileTransaction, State, record_context};
+use super::{State, record_context};
 use crate::crypto::Hash;
 use crate::format::commit::{Record, RecordContext};
 use crate::format::header::{Header, UnverifiedHeader};
@@ -58,7 +59,10 @@ impl FileTransaction<'_> {
             }
         };
         place.sync_directory().map_err(|error| self.poison(error))?;
-        self.store.shared().known.acknowledged = Some((revision.hash, id));
+        let mut shared = self.store.shared();
+        shared.known.acknowledged = Some((revision.hash, id));
+        shared.demanded = shared.demanded.map(|_| revision);
+        drop(shared);
         Ok(revision)
     }
 
@@ -78,7 +82,7 @@ impl FileTransaction<'_> {
         record.previous_hash = Some(state.newest.hash);
         record.entries = old.entries;
         record.time = time;
-        let mut out = Appender::new(storage, header_length, header_length)?;
+        let mut out = Appender::new(storage, header_length, header_length, None)?;
         let (root, live) = self.copy_tree(storage, state, &header, header_length, &mut out)?;
         record.root = root.map(|(at, _)| at);
         record.level = root.map_or(0, |(_, level)| level);

@@ -5,16 +5,18 @@ pub mod commit;
 mod compact;
 pub mod lock;
 pub mod storage;
+mod transaction;
 pub mod tree;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use commit::{Appender, Newest, find_newest};
+use commit::{Newest, find_newest};
 use storage::{FileId, Place, Storage, read_most};
-use tree::{NodeCache, PageReader, Root, TreeWriter};
+use transaction::FileTransaction;
+use tree::{NodeCache, PageReader, Root};
 
-use super::{Batch, Committed, Revision, Snapshot, Store, StoreError, Transaction, Visit};
+use super::{Committed, Revision, Snapshot, Store, StoreError, Transaction, Visit};
 use crate::crypto::keys::IndexKeys;
 use crate::crypto::{Hash, Signer, Verifier};
 use crate::format::BLOCK;
@@ -150,6 +152,34 @@ impl State {
     fn revision(&self) -> Revision {
         Revision { sequence: self.newest.record.sequence, hash: self.newest.hash }
     }
+
+    fn descends_from(&self, keys: &FileKeys, revision: &Revision) -> Result<bool, StoreError> {
+        let newest = &self.newest;
+        if newest.hash == revision.hash {
+            return Ok(true);
+        }
+        if newest.record.sequence <= revision.sequence {
+            return Ok(false);
+        }
+        let key = crate::format::keyspace::lineage(revision.sequence, &revision.hash);
+        if self.reader(keys).get(self.root(), &key)?.is_some() {
+            return Ok(true);
+        }
+        let context = record_context(keys, &self.header);
+        let mut record = newest.record.clone();
+        loop {
+            if record.previous_hash == Some(revision.hash) || record.merged == Some(revision.hash) {
+                return Ok(true);
+            }
+            if record.sequence <= revision.sequence {
+                return Ok(false);
+            }
+            let (Some(offset), Some(hash)) = (record.previous_offset, record.previous_hash) else { return Ok(false) };
+            record = commit::read(self.storage.as_ref(), offset, BLOCK as usize)
+                .and_then(|block| Ok(context.decode_hashed(&block, offset, &hash)?))
+                .map_err(|error| error.at(offset))?;
+        }
+    }
 }
 
 fn record_context<'a>(keys: &'a FileKeys, header: &UnverifiedHeader) -> RecordContext<'a> {
@@ -167,6 +197,8 @@ pub struct FileStore {
 struct Shared {
     state: Arc<State>,
     known: Known,
+    /// What a state must descend from to be built upon.
+    demanded: Option<Revision>,
     /// Set by a failed write whose outcome is not known: the handle refuses everything further.
     poisoned: bool,
 }
@@ -181,7 +213,7 @@ impl FileStore {
         options: FileOptions,
     ) -> Result<Self, StoreError> {
         let state = Arc::new(State::load(file, &keys)?);
-        let shared = Mutex::new(Shared { state, known, poisoned: false });
+        let shared = Mutex::new(Shared { state, known, demanded: None, poisoned: false });
         Ok(Self { place, keys: Arc::new(keys), options, shared })
     }
 
@@ -242,32 +274,12 @@ impl FileStore {
 
     /// Whether the newest record, as it was seen last, descends from `revision` (SPEC, section 7).
     pub fn descends_from(&self, revision: &Revision) -> Result<bool, StoreError> {
-        let state = self.state();
-        let newest = &state.newest;
-        if newest.hash == revision.hash {
-            return Ok(true);
-        }
-        if newest.record.sequence <= revision.sequence {
-            return Ok(false);
-        }
-        let key = crate::format::keyspace::lineage(revision.sequence, &revision.hash);
-        if state.reader(&self.keys).get(state.root(), &key)?.is_some() {
-            return Ok(true);
-        }
-        let context = record_context(&self.keys, &state.header);
-        let mut record = newest.record.clone();
-        loop {
-            if record.previous_hash == Some(revision.hash) || record.merged == Some(revision.hash) {
-                return Ok(true);
-            }
-            if record.sequence <= revision.sequence {
-                return Ok(false);
-            }
-            let (Some(offset), Some(hash)) = (record.previous_offset, record.previous_hash) else { return Ok(false) };
-            record = commit::read(state.storage.as_ref(), offset, BLOCK as usize)
-                .and_then(|block| Ok(context.decode_hashed(&block, offset, &hash)?))
-                .map_err(|error| error.at(offset))?;
-        }
+        self.state().descends_from(&self.keys, revision)
+    }
+
+    /// From now on a change is refused as [`StoreError::Older`] unless the state that it is made from descends from `revision`.
+    pub fn demand_descent(&self, revision: Revision) {
+        self.shared().demanded = Some(revision);
     }
 
     /// The bytes of the file up to and with its newest commit: a whole vault file, whatever is written meanwhile.
@@ -354,6 +366,12 @@ impl FileStore {
             // The header could have been read before the lock was there; a header never changes within one inode.
             self.same_keys(&file)?;
             let state = Arc::new(State::load(file, &self.keys)?);
+            let demanded = self.shared().demanded;
+            if let Some(demanded) = demanded
+                && !state.descends_from(&self.keys, &demanded)?
+            {
+                return Err(StoreError::Older);
+            }
             return Ok(FileTransaction {
                 store: self,
                 snapshot: FileSnapshot { state: state.clone(), keys: self.keys.clone() },
@@ -416,136 +434,5 @@ impl Snapshot for FileSnapshot {
 
     fn range(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
         self.state.reader(&self.keys).range(self.state.root(), from, to, visit)
-    }
-}
-
-/// A change under the lock, which is released with it.
-struct FileTransaction<'a> {
-    store: &'a FileStore,
-    state: Arc<State>,
-    snapshot: FileSnapshot,
-}
-
-impl Drop for FileTransaction<'_> {
-    fn drop(&mut self) {
-        // The state lives on as the snapshot that readers use, and with it the open file: the lock must go by itself.
-        self.state.storage.unlock();
-    }
-}
-
-impl Transaction for FileTransaction<'_> {
-    fn snapshot(&self) -> &dyn Snapshot {
-        &self.snapshot
-    }
-
-    fn commit(self: Box<Self>, batch: Batch, time: u64) -> Result<Committed, StoreError> {
-        if batch.is_empty() {
-            return Ok(Committed { revision: self.state.revision(), note: None });
-        }
-        // Litter of a rewrite that did not finish. Not being able to remove it harms nothing that is written now.
-        let _ = self.store.place.remove_temporary();
-        self.settle()?;
-        let old_end = self.state.length;
-        let written = match self.append(batch, time) {
-            Ok(written) => written,
-            Err(error) => return Err(self.undo(old_end, error)),
-        };
-        let (record, hash) = written;
-        let end = record.offset + BLOCK;
-        if self.state.newest.record.previous_offset.is_none() {
-            // The process that renamed or linked this file into place may have died before its own fsync of the directory.
-            self.store.place.sync_directory().map_err(|error| self.poison(error))?;
-        }
-        match self.store.place.status() {
-            Ok(status) if status.id == self.state.id && status.length == end => {}
-            Ok(_) => return Err(StoreError::Replaced),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Err(StoreError::Replaced),
-            // Not acknowledged, so it must not stay.
-            Err(source) => return Err(self.undo(old_end, StoreError::Io { doing: "look at the vault", source })),
-        }
-        let revision = Revision { sequence: record.sequence, hash };
-        let dead = record.dead(self.state.header.length());
-        let live = record.live;
-        {
-            let mut shared = self.store.shared();
-            shared.known.acknowledged = Some((hash, self.state.id));
-        }
-        let mut note = None;
-        if self.store.options.compact && dead > live && dead > COMPACT_FLOOR {
-            if live <= COMPACT_MOST {
-                // The commit holds whatever becomes of this.
-                match self.reload().and_then(|state| self.rewrite(&state, None, time)) {
-                    Ok(revision) => return Ok(Committed { revision, note }),
-                    Err(error) => note = Some(format!("the vault could not be compacted: {error}")),
-                }
-            } else {
-                note = Some(format!("{} MiB of the vault are dead: `vault compact` drops them", dead >> 20));
-            }
-        }
-        Ok(Committed { revision, note })
-    }
-}
-
-impl FileTransaction<'_> {
-    /// The state behind the commit that was just made, through the descriptor that holds the lock.
-    fn reload(&self) -> Result<State, StoreError> {
-        let file = OpenedFile { storage: self.state.storage.clone(), header: self.state.header.clone() };
-        State::load(file, &self.store.keys)
-    }
-
-    /// Makes the newest record durable, unless it is known to be (SPEC, section 5, "Settling").
-    fn settle(&self) -> Result<(), StoreError> {
-        let State { storage, newest, id, length, .. } = self.state.as_ref();
-        let known = self.store.shared().known.acknowledged;
-        let acknowledged = known == Some((newest.hash, *id));
-        if acknowledged && !newest.tail {
-            return Ok(());
-        }
-        let record = &newest.record;
-        let from = if record.durable { record.offset } else { record.span_start };
-        let from = if acknowledged { record.offset + BLOCK } else { from };
-        commit::rewrite_same(storage.as_ref(), from, *length)?;
-        storage.sync().map_err(|error| self.poison(error))?;
-        self.store.place.sync_directory().map_err(|error| self.poison(error))
-    }
-
-    fn append(&self, batch: Batch, time: u64) -> Result<(Record, Hash), StoreError> {
-        let state = self.state.as_ref();
-        let keys = self.store.keys.as_ref();
-        let signer = keys.signer.as_ref().ok_or(StoreError::ReadOnlyKey)?;
-        let old = &state.newest.record;
-        let span_start = old.offset + BLOCK;
-        let entries = old.entries.saturating_add_signed(batch.entries());
-        let mut out = Appender::new(state.storage.as_ref(), span_start, state.length)?;
-        let reader = state.reader(keys);
-        let mut writer = TreeWriter { reader: &reader, out: &mut out, live: old.live };
-        let root = writer.apply(state.root(), &batch.into_sorted())?;
-        let live = writer.live;
-        let mut record = Record::new(old.epoch, old.next_sequence()?, old.header_hash, span_start);
-        record.root = root.map(|(at, _)| at);
-        record.level = root.map_or(0, |(_, level)| level);
-        record.previous_offset = Some(old.offset);
-        record.previous_hash = Some(state.newest.hash);
-        record.live = live;
-        record.entries = entries;
-        record.time = time;
-        out.finish(record, &record_context(keys, &state.header), signer)
-    }
-
-    /// After a write that is not going to be acknowledged: back to the old end, before anybody else gets the lock. The error is the one that counts.
-    fn undo(&self, old_end: u64, error: StoreError) -> StoreError {
-        let storage = self.state.storage.as_ref();
-        match storage.set_length(old_end).and_then(|()| storage.sync()) {
-            Ok(()) => error,
-            Err(_) => match error {
-                StoreError::Io { source, .. } => self.poison(source),
-                other => self.poison(std::io::Error::other(other.to_string())),
-            },
-        }
-    }
-
-    fn poison(&self, error: std::io::Error) -> StoreError {
-        self.store.shared().poisoned = true;
-        StoreError::StateUnknown(error)
     }
 }
