@@ -369,6 +369,15 @@ fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from)
 }
 
+/// Refuses a value on the command line. It is not repeated: the message may go to a log.
+pub fn refuse_value(value: &[std::ffi::OsString]) -> Result<()> {
+    if value.is_empty() {
+        return Ok(());
+    }
+    Err(Error::usage("a value is never taken from the command line; nothing was stored")
+        .hint("pipe it, or leave it out to be asked; this one may now be in your shell's history"))
+}
+
 /// Parses an entry's name.
 pub fn parse_name(text: &str) -> Result<Name> {
     Name::parse(text).map_err(|error| Error::name("name", error))

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::completions::entry_names;
-use super::context::Context;
+use super::context::{Context, refuse_value};
 use super::exit;
 use crate::format::record::Kind;
 use crate::vault::field;
@@ -18,6 +18,9 @@ pub struct RotateArgs {
     /// The entry; it must be there
     #[arg(add = entry_names())]
     name: String,
+    /// What people try first: a value on the command line, where other programs and the shell's history see it
+    #[arg(hide = true)]
+    value: Vec<std::ffi::OsString>,
     /// Generate the value: random:32 hex:32 base64url:32 alnum:24 password:20 words:6 uuid pin:6
     #[arg(long, value_name = "SPEC")]
     generate: Option<Generator>,
@@ -27,6 +30,7 @@ pub struct RotateArgs {
 }
 
 pub fn run(context: &mut Context, args: RotateArgs) -> Result<u8> {
+    refuse_value(&args.value)?;
     let id = context.entry_id(&args.name)?;
     let value = match &args.generate {
         Some(generator) => generator.generate()?,

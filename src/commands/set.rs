@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::completions::entry_names;
-use super::context::{Context, parse_category, parse_duration, parse_tag, read_file};
+use super::context::{Context, parse_category, parse_duration, parse_tag, read_file, refuse_value};
 use super::exit;
 use crate::format::record::Kind;
 use crate::secret::SecretValue;
@@ -68,11 +68,7 @@ pub struct SetArgs {
 }
 
 pub fn run(context: &mut Context, args: SetArgs) -> Result<u8> {
-    if !args.value.is_empty() {
-        // It is not repeated: the message may go to a log.
-        return Err(Error::usage("a value is never taken from the command line; nothing was stored")
-            .hint("pipe it, use --from-file, or leave it out to be asked; this one may now be in your shell's history"));
-    }
+    refuse_value(&args.value)?;
     let id = context.entry_id(&args.name)?;
     let field = args.field.as_deref().map(FieldPath::parse).transpose()?;
     let mut write = Write {

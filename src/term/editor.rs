@@ -13,9 +13,9 @@ use crate::vault::{Error, ErrorKind, Result};
 
 /// Lets a person edit `text`; `None` if it is as it was. `guard` is called when the editor runs, and what it gives is kept until it ended.
 pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretValue>> {
-    let editor = std::env::var_os("VISUAL")
-        .or_else(|| std::env::var_os("EDITOR"))
-        .filter(|editor| !editor.is_empty())
+    let variable = |name| std::env::var_os(name).filter(|editor| !editor.is_empty());
+    let editor = variable("VISUAL")
+        .or_else(|| variable("EDITOR"))
         .ok_or_else(|| Error::usage("no editor is set").hint("set VISUAL or EDITOR, or pipe the value to `vault set`"))?;
     let place = Place::new()?;
     let path = place.0.join("value");

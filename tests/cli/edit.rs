@@ -111,6 +111,7 @@ fn the_editor_is_a_command_line_and_set_has_it_too() {
     sandbox.vault(&["set", "a", "--editor", "--category", "c"]).env("EDITOR", &line).run().ok();
     assert_eq!(sandbox.get("a"), b"two words");
     sandbox.vault(&["set", "a", "--editor"]).env("EDITOR", "true").run().fails(2, "the editor left nothing");
-    // VISUAL stands before EDITOR.
+    // VISUAL stands before EDITOR, unless it is empty.
+    sandbox.vault(&["set", "a", "--editor"]).env("VISUAL", "").env("EDITOR", &line).run().ok();
     sandbox.vault(&["set", "a", "--editor"]).env("VISUAL", &line).env("EDITOR", "false").run().ok();
 }

@@ -231,7 +231,12 @@ fn a_value_on_the_command_line_is_refused_and_not_repeated() {
     sandbox.set("a", "old");
     let canary = crate::sandbox::canary();
     let before = sandbox.bytes();
-    for arguments in [&["set", "a", &canary][..], &["set", "a", &canary, "more"], &["set", "a", "--", "-x", &canary]] {
+    for arguments in [
+        &["set", "a", &canary][..],
+        &["set", "a", &canary, "more"],
+        &["set", "a", "--", "-x", &canary],
+        &["rotate", "a", &canary],
+    ] {
         let refused = sandbox.vault(arguments).stdin("v").run().fails(2, "never taken from the command line");
         assert!(!refused.stderr.contains(&canary));
     }

@@ -119,3 +119,23 @@ fn a_machine_without_memory_says_nothing() {
     fs::write(&path, b"torn").unwrap();
     assert_eq!(sandbox.vault(&["set", "a"]).stdin("v").run().ok().stderr, "");
 }
+
+#[test]
+fn another_vault_at_the_same_path_is_refused_until_it_is_trusted() {
+    let mut sandbox = Sandbox::empty();
+    // Anybody who knows a recipient can make a vault that its owner opens, and read what is written there.
+    let (identity, recipient) = crate::sandbox::identity();
+    sandbox.write("identity", identity);
+    sandbox.set_env("VAULT_IDENTITY", sandbox.path("work/identity"));
+    for name in ["mine", "theirs"] {
+        sandbox.vault(&["init", "-q", "--vault", name, "--recipient", &recipient]).run().ok();
+        sandbox.vault(&["set", "a", "--vault", name]).stdin(name).run().ok();
+    }
+    fs::rename(sandbox.path("work/theirs"), sandbox.path("work/mine")).unwrap();
+    let before = fs::read(sandbox.path("work/mine")).unwrap();
+    sandbox.vault(&["get", "a", "--vault", "mine"]).run().fails(12, "another vault");
+    sandbox.vault(&["set", "a", "--vault", "mine"]).stdin("secret").run().fails(12, "another vault");
+    assert_eq!(fs::read(sandbox.path("work/mine")).unwrap(), before);
+    sandbox.vault(&["trust", "--vault", "mine"]).run().ok();
+    assert_eq!(sandbox.vault(&["get", "a", "--vault", "mine"]).run().ok().stdout, b"theirs");
+}
