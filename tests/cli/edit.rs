@@ -115,3 +115,18 @@ fn the_editor_is_a_command_line_and_set_has_it_too() {
     sandbox.vault(&["set", "a", "--editor"]).env("VISUAL", "").env("EDITOR", &line).run().ok();
     sandbox.vault(&["set", "a", "--editor"]).env("VISUAL", &line).env("EDITOR", "false").run().ok();
 }
+
+#[test]
+fn a_vault_that_was_replaced_by_an_older_copy_is_not_written_to() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "1");
+    fs::copy(sandbox.file(), sandbox.path("older")).unwrap();
+    sandbox.set("other", "kept");
+    let newest = sandbox.bytes();
+    // While the editor runs, a sync tool puts an older copy back.
+    let script = format!("echo 2 > \"$1\"; mv '{}' '{}'", sandbox.path("older").display(), sandbox.file().display());
+    sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, &script)).run().fails(11, "older copy");
+    sandbox.vault(&["set", "a"]).stdin("3").run().fails(11, "older than one that this machine has seen");
+    fs::write(sandbox.file(), newest).unwrap();
+    assert_eq!((sandbox.get("a"), sandbox.get("other")), (b"1".to_vec(), b"kept".to_vec()));
+}

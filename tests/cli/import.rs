@@ -118,3 +118,17 @@ fn errors_show_nothing_of_the_file() {
         assert!(!text.contains(&canary) && !json.contains(&canary), "{name}: {text}");
     }
 }
+
+#[test]
+fn two_rows_that_become_one_entry_are_refused() {
+    let sandbox = Sandbox::new();
+    sandbox.write(
+        "two.json",
+        r#"{"vault_export":1,"entries":[{"name":"a","kind":"text","value":"1"},{"name":"a","environment":"prod","kind":"text","value":"2"}]}"#,
+    );
+    let before = sandbox.bytes();
+    sandbox.vault(&["import", "two.json", "-e", "prod"]).run().fails(6, "more than once");
+    assert!(sandbox.bytes() == before);
+    sandbox.vault(&["import", "two.json"]).run().ok();
+    sandbox.vault(&["check"]).run().ok();
+}
