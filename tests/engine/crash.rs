@@ -5,9 +5,10 @@ use vault::store::StoreError;
 use vault::store::file::storage::FileId;
 use vault::store::file::{FileStore, Known};
 
-use crate::medium::{Call, Failure, Fault, Medium, Name, State, Then};
+use crate::medium::{Call, Failure, Fault, Medium, Then};
 use crate::random::{Random, each_case, scaled};
 use crate::sample::{COMPACTING, Changes, Contents, PLAIN, SAMPLE, apply, commit, contents};
+use crate::state::{Name, State};
 
 /// One step of a script.
 #[derive(Clone)]

@@ -3,10 +3,12 @@
 use vault::store::file::{FileOptions, Known};
 use vault::store::{Committed, Store, StoreError};
 
+use crate::bytes::Bytes;
 use crate::crash::{Expected, Step, change_header, expected_after, found};
-use crate::medium::{Bytes, Call, Failure, Fault, Medium, Name, State, Then};
+use crate::medium::{Call, Failure, Fault, Medium, Then};
 use crate::random::{Random, each_case};
 use crate::sample::{COMPACTING, PLAIN, SAMPLE, commit};
+use crate::state::{Name, State};
 
 const EINTR: i32 = 4;
 const EIO: i32 = 5;
@@ -113,7 +115,6 @@ fn every_call_fails() {
             }
         }
     }
-    eprintln!("{} cases", cases.len());
     each_case(cases.len(), |case| {
         let (scene, fault) = &cases[case];
         let failed = fail(scene, *fault, &mut Random::new(case as u64));

@@ -4,6 +4,7 @@
 //! `VAULT_TEST_SEED` repeats a run: every failure names the seed of its case.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod bytes;
 mod crash;
 mod faults;
 mod medium;
@@ -11,4 +12,5 @@ mod model;
 mod random;
 mod sample;
 mod sharing;
+mod state;
 mod tamper;

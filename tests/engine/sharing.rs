@@ -5,8 +5,9 @@ use std::sync::{Arc, Mutex};
 use vault::store::file::FileStore;
 use vault::store::{Committed, Store, StoreError};
 
-use crate::medium::{Call, Failure, Fault, Medium, State, Then};
+use crate::medium::{Call, Failure, Fault, Medium, Then};
 use crate::sample::{Changes, Contents, SAMPLE, apply, commit, contents, contents_of};
+use crate::state::State;
 
 fn put(key: u8, value: u8) -> Changes {
     vec![(vec![key], Some(vec![value; 700]))]

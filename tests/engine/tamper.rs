@@ -12,11 +12,11 @@ use vault::store::file::{FileKeys, FileStore, Known, OpenedFile};
 use vault::store::{Revision, Snapshot, Store, StoreError, Walk};
 use zeroize::Zeroizing;
 
-use crate::medium::{Bytes, Medium, State};
+use crate::bytes::{BLOCK, Bytes};
+use crate::medium::Medium;
 use crate::random::{Random, each_case, scaled};
 use crate::sample::{Changes, Contents, PLAIN, SAMPLE, Sample, apply, commit, contents, contents_of};
-
-const BLOCK: usize = 4096;
+use crate::state::State;
 
 /// A state, and the header of the file in which it was committed.
 struct Committed {
