@@ -313,7 +313,8 @@ fn a_running_process_shows_nothing_to_its_own_user() {
     // It waits for its standard input, which does not end before the look into it is over.
     let ordinary = "setpriv --reuid 65534 --regid 65534 --clear-groups";
     let script = format!(
-        "mkfifo pipe; chmod 666 pipe; {ordinary} ../vault set a < pipe & exec 7> pipe; sleep 0.2
+        "mkfifo pipe; chmod 666 pipe; {ordinary} ../vault set a < pipe & exec 7> pipe
+         n=0; while [ $n -lt 100 ] && {ordinary} cat /proc/$!/environ > /dev/null 2>&1; do sleep 0.1; n=$((n + 1)); done
          {ordinary} cat /proc/$!/environ /proc/$!/maps > seen 2> refused; {ordinary} ls /proc/$!/fd >> seen 2>> refused
          printf v >&7; exec 7>&-; wait $!"
     );

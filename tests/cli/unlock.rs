@@ -155,5 +155,4 @@ fn a_descriptor_is_read_once_for_all_files_of_a_run() {
     sandbox.vault(&["init", "--passphrase-file", "phrase", "-q"]).run().ok();
     sandbox.shell("cat phrase | vault backup copy --passphrase-fd 5 5<&0").run().ok();
     sandbox.shell("cat phrase | vault diff v copy --passphrase-fd 5 5<&0").run().ok();
-    sandbox.shell("cat phrase | vault restore copy --force --passphrase-fd 5 5<&0").run().ok();
 }
