@@ -233,7 +233,11 @@ pub fn length(start: &[u8]) -> Result<usize, FormatError> {
     let malformed = FormatError::Malformed("the first line of the header is malformed");
     if !rest.starts_with(b"1 ") {
         let end = rest.iter().take(6).position(|&byte| byte == b' ').ok_or(malformed.clone())?;
-        return match std::str::from_utf8(&rest[..end]).ok().and_then(|text| text.parse::<u32>().ok()) {
+        let digits = &rest[..end];
+        // `parse` alone would take a sign and leading zeros.
+        let decimal = digits.iter().all(u8::is_ascii_digit) && !digits.starts_with(b"0");
+        let text = std::str::from_utf8(digits).ok().filter(|_| decimal);
+        return match text.and_then(|text| text.parse::<u32>().ok()) {
             Some(number) if number > 1 => {
                 Err(FormatError::Newer(format!("the file has format {number}, this version knows format 1")))
             }
@@ -532,6 +536,8 @@ mod tests {
             "VAULT-FILE 1 0001 \n",
             "VAULT-FILE 1 99999\n",
             "VAULT-FILE 0 00001\n",
+            "VAULT-FILE +2 00010\n",
+            "VAULT-FILE 02 00010\n",
             "age-encryption.org/v1\n",
         ] {
             assert!(matches!(length(bad.as_bytes()), Err(FormatError::Malformed(_))), "{bad}");
