@@ -72,10 +72,7 @@ pub fn set(value: Option<&SecretValue>, path: &FieldPath, field: &SecretValue, j
     for part in &path.0 {
         at = match at {
             Value::Object(map) => map.entry(part.clone()).or_insert_with(|| Value::Object(Map::new())),
-            Value::Array(items) => {
-                let index: usize = part.parse().map_err(|_| missing(path))?;
-                items.get_mut(index).ok_or_else(|| missing(path))?
-            }
+            Value::Array(items) => index(part).and_then(|index| items.get_mut(index)).ok_or_else(|| missing(path))?,
             _ => return Err(missing(path)),
         };
     }
@@ -104,9 +101,15 @@ fn parse_json(bytes: &[u8]) -> Result<Value> {
 fn step<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
     match value {
         Value::Object(map) => map.get(part),
-        Value::Array(items) => items.get(part.parse::<usize>().ok()?),
+        Value::Array(items) => items.get(index(part)?),
         _ => None,
     }
+}
+
+/// The number of an item: digits without leading zeros (RFC 6901, section 4).
+fn index(part: &str) -> Option<usize> {
+    let plain = part.bytes().all(|byte| byte.is_ascii_digit()) && (part == "0" || !part.starts_with('0'));
+    plain.then(|| part.parse().ok()).flatten()
 }
 
 fn to_bytes(value: &Value) -> Result<Vec<u8>> {
@@ -139,7 +142,7 @@ mod tests {
         assert_eq!(read(json, "db.big").unwrap(), "123456789012345678901234567890");
         assert_eq!(read(json, "l.0").unwrap(), "true");
         assert_eq!(read(json, "l").unwrap(), "[true,null]");
-        for path in ["x", "db.host.x", "l.2", "l.x", "/db/"] {
+        for path in ["x", "db.host.x", "l.2", "l.x", "/db/", "l.00", "l.+0", "/l/01", "/l/"] {
             assert_eq!(read(json, path).unwrap_err().code(), "field_not_found", "{path}");
         }
         assert_eq!(read("plain", "x").unwrap_err().code(), "not_json");
@@ -154,6 +157,7 @@ mod tests {
         let new = set(None, &path, &value("[1]"), true).unwrap();
         assert_eq!(new.expose(), br#"{"db":{"password":[1]}}"#);
         assert!(set(Some(&value("[1]")), &path, &value("x"), false).is_err());
+        assert!(set(Some(&value("[1]")), &FieldPath::parse("+0").unwrap(), &value("x"), false).is_err());
         assert!(set(None, &path, &value("nope"), true).is_err());
     }
 }
