@@ -24,6 +24,9 @@ fn wipe(value: &mut Value) {
     }
 }
 
+/// The deepest field: what is nested deeper could be written and never be read again.
+const DEPTH: usize = 127;
+
 /// Where a field is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldPath(Vec<String>);
@@ -37,6 +40,9 @@ impl FieldPath {
         };
         if text.is_empty() || (!text.starts_with('/') && parts.iter().any(String::is_empty)) {
             return Err(Error::usage("a field is a dotted path such as db.host, or a JSON pointer such as /db/host"));
+        }
+        if parts.len() > DEPTH {
+            return Err(Error::usage("a field lies at most 127 levels deep"));
         }
         Ok(Self(parts))
     }
@@ -77,7 +83,11 @@ pub fn set(value: Option<&SecretValue>, path: &FieldPath, field: &SecretValue, j
         };
     }
     *at = new;
-    Ok(SecretValue::new(Zeroizing::new(to_bytes(&root.0)?)))
+    let bytes = Zeroizing::new(to_bytes(&root.0)?);
+    if parse_json(&bytes).map(Wiped).is_err() {
+        return Err(Error::usage("the value would be nested too deeply to be read again"));
+    }
+    Ok(SecretValue::new(bytes))
 }
 
 /// Whether the bytes are one JSON value; nothing of them is part of the error.
@@ -159,5 +169,16 @@ mod tests {
         assert!(set(Some(&value("[1]")), &path, &value("x"), false).is_err());
         assert!(set(Some(&value("[1]")), &FieldPath::parse("+0").unwrap(), &value("x"), false).is_err());
         assert!(set(None, &path, &value("nope"), true).is_err());
+    }
+
+    #[test]
+    fn what_is_set_can_be_read_again_however_deep_it_is() {
+        let path = |depth: usize| FieldPath::parse(&vec!["a"; depth].join("."));
+        let new = set(None, &path(127).unwrap(), &value("x"), false).unwrap();
+        assert_eq!(get(&new, &path(127).unwrap()).unwrap().expose(), b"x");
+        assert!(path(128).is_err() && path(100_000).is_err());
+        let deep = format!("{}{}", "[".repeat(100), "]".repeat(100));
+        assert!(set(None, &path(20).unwrap(), &value(&deep), true).is_ok());
+        assert!(set(None, &path(100).unwrap(), &value(&deep), true).is_err());
     }
 }
