@@ -338,7 +338,8 @@ impl Vault {
         }
         let compartment = self.compartment(record.category.as_ref(), id);
         let key = self.data.newest(&compartment).ok_or_else(not_permitted)?.number;
-        let version = Version::new(record.current + 1, now, kind, key, compartment);
+        let number = record.current.checked_add(1).ok_or(StoreError::TooLarge("no version number is left"))?;
+        let version = Version::new(number, now, kind, key, compartment);
         batch.put(keyspace::value(id, version.number), self.seal(&record.uid, &version, value)?);
         record.current = version.number;
         record.versions.push(version);
@@ -490,4 +491,32 @@ fn index_keys(id: &EntryId, record: &EntryRecord) -> BTreeSet<Vec<u8>> {
     let expires = record.expires.map(|at| keyspace::time(keyspace::EXPIRY, at, id));
     let due = record.due.map(|at| keyspace::time(keyspace::DUE, at, id));
     [category, expires, due].into_iter().flatten().collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::name::Name;
+    use crate::store::Store;
+    use crate::store::memory::MemoryStore;
+    use crate::vault::Options;
+
+    #[test]
+    fn an_entry_whose_version_numbers_are_used_up_takes_no_other() {
+        let store = Arc::new(MemoryStore::new());
+        let vault = Vault::over(store.clone(), Options::default()).unwrap();
+        let id = EntryId::plain(Name::parse("a").unwrap());
+        let value = || Write::value(SecretValue::from("x"), Kind::Text);
+        vault.set(&id, value(), 1).unwrap();
+        let mut record = vault.entry(&id).unwrap().unwrap().record().clone();
+        (record.current, record.versions[0].number) = (u64::MAX, u64::MAX);
+        let mut batch = Batch::default();
+        batch.put(keyspace::entry(&id), record.encode().to_vec());
+        store.begin().unwrap().commit(batch, 2).unwrap();
+        assert!(vault.set(&id, value(), 3).is_err());
+        assert_eq!(vault.entry(&id).unwrap().unwrap().version(), u64::MAX);
+    }
 }
