@@ -234,20 +234,27 @@ impl Vault {
         Ok(context.open(&older.key, older.number, sealed)?)
     }
 
-    /// Follows the chain from an older data key to the newest: each is sealed by a newer one.
+    /// Follows the chain from an older data key to the newest: each is sealed by a newer one. The chain may be as long as the file says.
     fn older_key(&self, snapshot: &dyn Snapshot, compartment: &str, number: u64, newest: &NumberedKey) -> Result<NumberedKey> {
-        let stored = snapshot
-            .get(&keyspace::older_key(compartment, number))?
-            .ok_or(FormatError::Malformed("the data key of a value is not there"))?;
-        let older = OlderKey { id: &self.id, compartment, number };
-        let sealing = older.sealed_by(&stored)?;
-        if sealing == newest.number {
-            return Ok(older.open(&stored, newest)?);
+        let mut chain = Vec::new();
+        let mut number = number;
+        while number < newest.number {
+            let stored = snapshot
+                .get(&keyspace::older_key(compartment, number))?
+                .ok_or(FormatError::Malformed("the data key of a value is not there"))?;
+            let sealing = OlderKey { id: &self.id, compartment, number }.sealed_by(&stored)?;
+            chain.push((number, stored));
+            number = sealing;
         }
-        if sealing > newest.number {
+        if number > newest.number {
             return Err(FormatError::Malformed("an older data key is sealed by one that there is not").into());
         }
-        Ok(older.open(&stored, &self.older_key(snapshot, compartment, sealing, newest)?)?)
+        let mut opened: Option<NumberedKey> = None;
+        for (number, stored) in chain.into_iter().rev() {
+            let newer = opened.as_ref().unwrap_or(newest);
+            opened = Some(OlderKey { id: &self.id, compartment, number }.open(&stored, newer)?);
+        }
+        opened.ok_or_else(|| FormatError::Malformed("the data key of a value is not there").into())
     }
 
     fn value_context<'a>(&'a self, uid: &'a [u8; 16], version: &'a Version) -> ValueContext<'a> {
@@ -280,4 +287,40 @@ pub fn fingerprint(public: &[u8; 32]) -> String {
 fn not_permitted() -> Error {
     Error::new(ErrorKind::NotPermitted, "not_permitted", "the key at hand does not open values of this category or environment")
         .hint("unlock with a key that does")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::store::Batch;
+    use crate::store::memory::MemoryStore;
+
+    #[test]
+    fn a_chain_of_older_keys_may_be_long_and_must_lead_to_the_newest() {
+        const NEWEST: u64 = 30_000;
+        let key = |number: u64| {
+            let bytes = [[0; 24].as_slice(), &number.to_le_bytes()].concat().try_into().unwrap();
+            NumberedKey::new(number, 0, DataKey::new(zeroize::Zeroizing::new(bytes)))
+        };
+        let store = Arc::new(MemoryStore::new());
+        let vault = Vault::over(store.clone(), Options::default()).unwrap();
+        let mut batch = Batch::default();
+        let mut put = |number: u64, sealing: u64| {
+            let older = OlderKey { id: &vault.id, compartment: "", number };
+            batch.put(keyspace::older_key("", number), older.seal(&key(number), &key(sealing)).unwrap());
+        };
+        for number in 2..NEWEST {
+            put(number, number + 1);
+        }
+        put(1, NEWEST + 1);
+        store.begin().unwrap().commit(batch, 1).unwrap();
+        let snapshot = store.snapshot().unwrap();
+        let found = |number| vault.older_key(snapshot.as_ref(), "", number, &key(NEWEST)).map(|found| *found.key.expose());
+        assert_eq!(found(2).unwrap(), *key(2).key.expose());
+        assert_eq!(found(NEWEST - 1).unwrap(), *key(NEWEST - 1).key.expose());
+        for number in [0, 1, NEWEST, NEWEST + 1] {
+            assert!(found(number).is_err(), "{number}");
+        }
+    }
 }
