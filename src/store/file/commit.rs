@@ -12,7 +12,7 @@ const CANDIDATES: usize = 64;
 /// How far from the end the newest record is looked for.
 const SEARCH: u64 = 1 << 30;
 /// The most bytes of a span, a tail at its start included, once the commit itself is larger than one piece: what a killed writer leaves behind must stay
-/// well within [`SEARCH`].
+/// well within what a reader searches.
 pub const MAX_SPAN: u64 = 512 << 20;
 /// Reading and writing in bulk goes in pieces of this size.
 const PIECE: usize = 1 << 20;
