@@ -257,3 +257,24 @@ impl Record {
         if seen == 0x7fff { Ok(record) } else { Err(malformed()) }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_commit_has_none_before_it_and_every_other_has_one() {
+        let holds = |sequence, previous: bool, in_this_file: bool| {
+            let mut record = Record::new(1, sequence, Hash([0; 32]), 4096);
+            record.offset = 40_960;
+            record.previous_hash = previous.then_some(Hash([1; 32]));
+            if in_this_file {
+                (record.previous_offset, record.span_start) = (Some(8192), 12_288);
+            }
+            record.check(1, 40_960, 4096).is_ok()
+        };
+        assert!(holds(1, false, false) && holds(2, true, true) && holds(2, true, false));
+        assert!(!holds(1, true, false) && !holds(1, true, true) && !holds(1, false, true) && !holds(2, false, false));
+    }
+}
