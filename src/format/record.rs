@@ -6,7 +6,7 @@ use minicbor::Decoder;
 use zeroize::Zeroizing;
 
 use super::cbor::{self, Unknown, array, array_len, malformed, read_map};
-use super::slot::NumberedKey;
+use super::slot::{MAX_COMPARTMENT, NumberedKey};
 use super::{FormatError, padding};
 use crate::crypto::keys::label;
 use crate::crypto::{self, Transcript};
@@ -189,6 +189,9 @@ impl EntryRecord {
         }
         if record.meta.iter().any(|(key, value)| Tag::parse(key).is_err() || value.len() > MAX_META) {
             return Err(FormatError::Malformed("the metadata of an entry breaks the limits of the format"));
+        }
+        if record.versions.iter().any(|version| version.compartment.len() > MAX_COMPARTMENT) {
+            return Err(FormatError::Malformed("the name of a compartment is too long"));
         }
         if ascending && current && record.versions[0].number > 0 {
             Ok(record)
@@ -391,6 +394,37 @@ mod tests {
         bytes[0] += 1;
         bytes.extend_from_slice(&[0x18, 0x7f, 0x01]);
         assert!(matches!(EntryRecord::decode(&bytes), Err(FormatError::Newer(_))));
+    }
+
+    #[test]
+    fn what_is_more_than_an_entry_may_have_is_refused() {
+        let refused = |change: &dyn Fn(&mut EntryRecord)| {
+            let mut record = sample();
+            change(&mut record);
+            EntryRecord::decode(&record.encode()).is_err()
+        };
+        let versions = |record: &mut EntryRecord, count: u64| {
+            record.versions = (1..=count).map(|number| Version::new(number, 0, Kind::Text, 1, String::new())).collect();
+            record.current = count;
+        };
+        assert!(!refused(&|record| versions(record, 100)));
+        assert!(refused(&|record| versions(record, 101)));
+        let compartment = |length| move |record: &mut EntryRecord| record.versions[0].compartment = "x".repeat(length);
+        assert!(!refused(&compartment(1024)) && refused(&compartment(1025)));
+        let tags = |count| move |record: &mut EntryRecord| record.tags = (0..count).map(tag).collect();
+        assert!(!refused(&tags(64)) && refused(&tags(65)));
+        let meta =
+            |count| move |record: &mut EntryRecord| record.meta = (0..count).map(|n| (n.to_string(), String::new())).collect();
+        assert!(!refused(&meta(64)) && refused(&meta(65)));
+        let pair = |key: &'static str, length| {
+            move |record: &mut EntryRecord| drop(record.meta.insert(key.to_owned(), "x".repeat(length)))
+        };
+        assert!(!refused(&pair("k", 4096)) && refused(&pair("k", 4097)));
+        assert!(refused(&pair("", 1)) && refused(&pair("a\nb", 1)) && refused(&pair(" a", 1)));
+    }
+
+    fn tag(number: usize) -> Tag {
+        Tag::parse(&format!("t{number}")).unwrap()
     }
 
     #[test]

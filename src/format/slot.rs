@@ -11,6 +11,9 @@ use crate::crypto::keys::label;
 use crate::crypto::{self, Transcript};
 use crate::secret::{DataKey, IndexKey, MasterKey, SigningSeed, SystemKey};
 
+/// The longest name of a compartment, in bytes.
+pub const MAX_COMPARTMENT: usize = 1024;
+
 /// A data key of a compartment.
 pub struct NumberedKey {
     /// Ascends within the compartment.
@@ -80,7 +83,7 @@ impl DataKeys {
                 return Err(malformed());
             };
             // A compartment that comes twice is refused here, one out of order when the bytes are compared.
-            if keys.0.contains_key(&compartment) {
+            if compartment.len() > MAX_COMPARTMENT || keys.0.contains_key(&compartment) {
                 return Err(malformed());
             }
             keys.advance(&compartment, NumberedKey { number, created, key, unknown })?;
@@ -315,5 +318,22 @@ impl SlotPayload {
             }
             _ => Err(malformed()),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_compartment_has_at_most_1024_bytes() {
+        let reads = |length: usize| {
+            let mut data = DataKeys::default();
+            data.advance(&"x".repeat(length), NumberedKey::new(1, 0, DataKey::new(Zeroizing::new([8; 32])))).unwrap();
+            let keys = LimitedKeys::new(IndexKey::new(Zeroizing::new([9; 32])), [1; 32], data);
+            SlotPayload::decode(&SlotPayload::Limited(keys).encode(&[7; 16]), &[7; 16]).is_ok()
+        };
+        assert!(reads(1024) && !reads(1025));
     }
 }
