@@ -129,9 +129,14 @@ impl OlderKey<'_> {
         let sealed = stored.get(8..).ok_or_else(malformed)?;
         let padded = crypto::open(newer.key.expose(), self.aad(newer.number).as_bytes(), sealed)
             .map_err(|_| FormatError::NotAuthentic("a data key"))?;
+        // Optional fields end here: this map is never written again.
+        let (key, created, _) = cbor::decode(padding::unpad(&padded)?, Self::read, Self::encode_map)?;
+        Ok(NumberedKey::new(self.number, created, key))
+    }
+
+    fn read(d: &mut Decoder<'_>) -> Result<(DataKey, u64, Unknown), FormatError> {
         let (mut key, mut created) = (None, None);
-        let mut d = Decoder::new(padding::unpad(&padded)?);
-        read_map(&mut d, |field, d| {
+        let unknown = read_map(d, |field, d| {
             match field {
                 0 => key = Some(DataKey::new(Zeroizing::new(array(d)?))),
                 1 => created = Some(d.u64()?),
@@ -140,9 +145,17 @@ impl OlderKey<'_> {
             Ok(true)
         })?;
         match (key, created) {
-            (Some(key), Some(created)) => Ok(NumberedKey::new(self.number, created, key)),
+            (Some(key), Some(created)) => Ok((key, created, unknown)),
             _ => Err(malformed()),
         }
+    }
+
+    fn encode_map((key, created, unknown): &(DataKey, u64, Unknown)) -> Zeroizing<Vec<u8>> {
+        cbor::encode(64 + unknown.bytes().len(), |e| {
+            e.map(2 + unknown.count())?.u8(0)?.bytes(key.expose())?.u8(1)?.u64(*created)?;
+            e.writer_mut().extend_from_slice(unknown.bytes());
+            Ok(())
+        })
     }
 }
 
@@ -335,5 +348,27 @@ mod tests {
             SlotPayload::decode(&SlotPayload::Limited(keys).encode(&[7; 16]), &[7; 16]).is_ok()
         };
         assert!(reads(1024) && !reads(1025));
+    }
+
+    #[test]
+    fn an_older_key_is_read_as_it_is_written_and_in_no_other_spelling() {
+        let older = OlderKey { id: &[7; 16], compartment: "env:prod", number: 3 };
+        let newer = NumberedKey::new(5, 0, DataKey::new(Zeroizing::new([8; 32])));
+        let written = older.seal(&NumberedKey::new(3, 1, DataKey::new(Zeroizing::new([9; 32]))), &newer).unwrap();
+        let read = older.open(&written, &newer).unwrap();
+        assert_eq!((read.number, read.created, read.key.expose()), (3, 1, &[9; 32]));
+
+        let sealed = |map: &[u8]| {
+            let mut out = 5u64.to_le_bytes().to_vec();
+            crypto::seal_into(&[8; 32], older.aad(5).as_bytes(), &padding::pad(map), &mut out).unwrap();
+            older.open(&out, &newer).is_ok()
+        };
+        let map = |created: &[u8], rest: &[u8]| [&[0xa2, 0x00, 0x58, 0x20], &[9; 32][..], &[0x01], created, rest].concat();
+        assert!(sealed(&map(&[1], &[])));
+        assert!(!sealed(&map(&[1], &[0])), "a trailing byte");
+        assert!(!sealed(&map(&[0x18, 1], &[])), "a longer spelling of a number");
+        let mut optional = map(&[1], &[0x18, 0x80, 0x01]);
+        optional[0] = 0xa3;
+        assert!(sealed(&optional), "a field that a later version may add");
     }
 }
