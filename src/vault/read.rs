@@ -317,3 +317,51 @@ pub(super) fn walk(snapshot: &dyn Snapshot, prefix: &[u8], visit: &mut VisitKey<
         None => Ok(()),
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::format::record::Kind;
+    use crate::name::Name;
+    use crate::store::memory::MemoryStore;
+    use crate::store::{Batch, Store};
+    use crate::vault::{Change, Options, Write};
+
+    #[test]
+    fn a_check_finds_index_keys_that_are_missing_or_too_many() {
+        let id = EntryId::plain(Name::parse("a").unwrap());
+        let other = EntryId::plain(Name::parse("b").unwrap());
+        let category = Category::parse("db").unwrap();
+        let checks = |due: Option<u64>, change: &dyn Fn(&mut Batch)| {
+            let store = Arc::new(MemoryStore::new());
+            let vault = Vault::over(store.clone(), Options::default()).unwrap();
+            let mut write = Write::value(SecretValue::from("x"), Kind::Text);
+            (write.category, write.expires) = (Change::Set(category.clone()), Change::Set(7));
+            vault.set(&id, write, 1).unwrap();
+            let mut batch = Batch::default();
+            let mut record = vault.entry(&id).unwrap().unwrap().record().clone();
+            record.due = due;
+            batch.put(keyspace::entry(&id), record.encode().to_vec());
+            change(&mut batch);
+            store.begin().unwrap().commit(batch, 2).unwrap();
+            vault.check().is_ok()
+        };
+        assert!(checks(None, &|_| {}));
+        assert!(checks(Some(5), &|batch| batch.put(keyspace::time(keyspace::DUE, 5, &id), Vec::new())));
+        assert!(!checks(Some(5), &|_| {}));
+        for key in [
+            keyspace::category(&category, &other),
+            keyspace::time(keyspace::EXPIRY, 8, &id),
+            keyspace::time(keyspace::DUE, 8, &id),
+            keyspace::listing(&other),
+        ] {
+            assert!(!checks(None, &|batch| batch.put(key.clone(), Vec::new())));
+        }
+        for key in [keyspace::category(&category, &id), keyspace::time(keyspace::EXPIRY, 7, &id), keyspace::listing(&id)] {
+            assert!(!checks(None, &|batch| batch.delete(key.clone())));
+        }
+    }
+}
