@@ -48,6 +48,12 @@ pub const HEADERS: &[Case] = &[
     ("header-key-missing", |_| {
         header("no master_commitment", "damaged", |text| text.replace("master_commitment", "mastercommitment"))
     }),
+    ("header-another-master-commitment", |_| {
+        header("another commitment to the master key", "damaged", |text| other_digit(text, "master_commitment = \""))
+    }),
+    ("header-another-index-commitment", |_| {
+        header("another commitment to the index key", "damaged", |text| other_digit(text, "index_commitment = \""))
+    }),
     ("header-hex-upper-case", |_| header("hex digits in upper case", "damaged", upper_case_id)),
     ("header-base64-not-canonical", |_| header("base64 with bits that count for nothing", "damaged", loose_base64)),
     ("header-zeros", header_zeros),
@@ -103,6 +109,8 @@ pub const RECORDS: &[Case] = &[
         record("a root that ends beyond 2^64", "damaged", |map| put(map, 4, reference(u64::MAX - 10, 100)))
     }),
     ("record-sequence-0", |_| record("sequence number 0", "damaged", |map| put(map, 1, Item::U(0)))),
+    ("record-sequence-of-64-bits", |_| second("a sequence number of 64 bits", |map| put(map, 1, Item::U(1 << 63)))),
+    ("record-too-much-live", |_| record("more live bytes than the file has", "damaged", |map| put(map, 12, Item::U(1)))),
     ("record-first-with-a-hash", |_| {
         record("sequence 1, and the hash of one before", "damaged", |map| put(map, 7, Item::B(vec![1; 32])))
     }),
@@ -178,7 +186,8 @@ pub const PAGES: &[Case] = &[
     ("page-referred-to-twice", page_referred_to_twice),
     ("page-of-another-place", page_of_another_place),
     ("node-too-long", node_too_long),
-    ("child-level", |_| inner("a child two levels below", |child, _| vec![(b"\x80".to_vec(), child)], 2)),
+    ("child-leaf-level", |_| inner("a leaf two levels below its parent", |child, _| vec![(b"\x80".to_vec(), child)], 2)),
+    ("child-level", child_level),
     ("child-below-its-bound", |_| inner("a child with keys below its bound", |child, _| vec![(b"\x80n".to_vec(), child)], 1)),
     ("child-above-its-bound", |_| {
         inner(
@@ -407,6 +416,13 @@ fn header_not_utf_8(_: &Path) -> Vector {
 fn upper_case_id(text: String) -> String {
     let start = text.find("index_commitment = \"").unwrap() + 20;
     format!("{}{}{}", &text[..start], text[start..start + 64].to_uppercase(), &text[start + 64..])
+}
+
+fn other_digit(mut text: String, behind: &str) -> String {
+    let at = text.find(behind).unwrap() + behind.len();
+    let digit = if text[at..].starts_with('0') { "1" } else { "0" };
+    text.replace_range(at..=at, digit);
+    text
 }
 
 /// The last of the letters before `==` stands for two bits of data and four that are zero.
@@ -685,9 +701,26 @@ fn inner(about: &'static str, items: impl FnOnce(Vec<u8>, Vec<u8>) -> Node, leve
     let leaf = |keys: &[u8]| keys.iter().map(|key| (vec![0x80, *key], inline(b""))).collect::<Vec<_>>();
     let one = forge.node(0, &leaf(b"abc"));
     let two = forge.node(0, &leaf(b"d"));
-    let root = forge.node(level, &items(one, two));
+    let items = items(one, two.clone());
+    if items.iter().all(|(_, child)| *child != two) {
+        // Only what the root reaches is live.
+        forge.live -= u64::from(u32::from_le_bytes(two[8..12].try_into().unwrap()));
+    }
+    let root = forge.node(level, &items);
     forge.commit(Some((root, level)), 0, |_| ());
     bad(about, forge.bytes, "damaged", "check")
+}
+
+fn child_level(_: &Path) -> Vector {
+    let mut forge = Forge::new();
+    forge.raw(RAW);
+    forge.begin();
+    let mut child = forge.node(0, &[(b"\x80a".to_vec(), inline(b""))]);
+    for level in [1, 3] {
+        child = forge.node(level, &[(b"\x80".to_vec(), child)]);
+    }
+    forge.commit(Some((child, 3)), 0, |_| ());
+    bad("an inner node two levels below its parent", forge.bytes, "damaged", "check")
 }
 
 /// A file with an entry `a` of two versions and three data keys; `edit` may change what its tree holds.

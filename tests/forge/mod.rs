@@ -453,6 +453,7 @@ pub fn state(bytes: &[u8], sequence: u64, tail: bool, labels: &[Value], plans: &
         "access": "full",
         "slots": slots.collect::<Vec<_>>(),
         "entries": plans.iter().map(|plan| plan.expected()).collect::<Vec<_>>(),
+        "lineage": [],
     })
 }
 

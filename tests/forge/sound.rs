@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use vault::crypto::{AgeIdentity, Argon2Cost};
+use vault::crypto::{AgeIdentity, Argon2Cost, Hash};
 use vault::format::header::{SlotKind, unhex};
 use vault::name::{Category, EntryId, Environment, Name, Tag};
 use vault::vault::{Change, WitnessPolicy};
@@ -45,6 +45,8 @@ pub const CASES: &[Case] = &[
 struct Made {
     directory: PathBuf,
     labels: Vec<Value>,
+    /// What a rewrite must remember.
+    lineage: Vec<Value>,
 }
 
 impl Drop for Made {
@@ -64,7 +66,7 @@ impl Made {
         let directory = std::env::temp_dir().join(name);
         std::fs::create_dir_all(&directory).unwrap();
         let labels = slots.iter().map(|(label, _)| json!([label, []])).collect();
-        let made = Self { directory, labels };
+        let made = Self { directory, labels, lineage: Vec::new() };
         Vault::create(&made.path(), &slots, T).unwrap();
         made
     }
@@ -87,6 +89,14 @@ impl Made {
     fn open(&self, key: &Value) -> Vault {
         let options = Options { witness: WitnessPolicy::Off, ..Options::default() };
         Locked::open(&self.path()).unwrap().unlock(&view::credential(key), options).unwrap()
+    }
+
+    /// Writes the file anew, which must remember each of its records, first to last.
+    fn compact(&mut self) {
+        let bytes = self.bytes();
+        let blocks = bytes.chunks(4096).filter(|block| block.starts_with(b"VLTCMT1\n"));
+        self.lineage = blocks.zip(1..).map(|(block, sequence)| json!([sequence, Hash::of(block).to_hex()])).collect();
+        self.open(&raw_key()).compact(T).unwrap();
     }
 
     /// Writes an entry version by version; returns how many commits that took.
@@ -115,7 +125,8 @@ impl Made {
             plan.unwrap().uid = unhex(entry["uid"].as_str().unwrap()).unwrap();
         }
         let bytes = self.bytes();
-        let state = state(&bytes, sequence, false, &self.labels, plans);
+        let mut state = state(&bytes, sequence, false, &self.labels, plans);
+        state["lineage"] = self.lineage.clone().into();
         Vector { about, file: Source::Bytes(bytes), keys, state }
     }
 }
@@ -210,7 +221,7 @@ fn limited_slots(_: &Path) -> Vector {
     forge.slot(SlotKind::Age, &prod, "production", &["env:prod"], forge.limited(&of_prod));
     forge.begin();
     forge.commit(None, 0, |_| ());
-    let made = Made::of(&forge.bytes, forge.labels.clone());
+    let mut made = Made::of(&forge.bytes, forge.labels.clone());
     let mut plans = [
         Plan::new("open").text("in no compartment").sealed("", 1),
         Plan::new("db").category("db").text("of the category").sealed("category:db", 1),
@@ -223,7 +234,7 @@ fn limited_slots(_: &Path) -> Vector {
     for plan in &plans {
         made.write(&raw_key(), plan);
     }
-    made.open(&raw_key()).compact(T).unwrap();
+    made.compact();
     let limited = |identity: &AgeIdentity, compartments: &[&str]| {
         let identity = identity.expose();
         json!({ "identity": identity.as_str(), "access": "limited", "compartments": compartments })
@@ -276,7 +287,7 @@ fn fields(_: &Path) -> Vector {
 fn values(_: &Path) -> Vector {
     let all: Vec<u8> = (0..=255).collect();
     let json = br#"{"user":"app","port":5432,"list":[1,2.50,null],"\u00e9":"\ud83d\udd11"}"#;
-    let made = Made::new(vec![raw_slot()]);
+    let mut made = Made::new(vec![raw_slot()]);
     let long = |length: usize| (0..length).map(|n| (n * 31 % 251) as u8).collect::<Vec<_>>();
     let mut plans = vec![
         Plan::new("bytes").value(Kind::Bytes, &all),
@@ -292,7 +303,7 @@ fn values(_: &Path) -> Vector {
         plans.push(Plan::new(&format!("length {length}")).value(Kind::Bytes, &long(length)));
     }
     let commits: u64 = plans.iter().map(|plan| made.write(&raw_key(), plan)).sum();
-    made.open(&raw_key()).compact(T).unwrap();
+    made.compact();
     made.vector("bytes, text, JSON, nothing, and values in pages of their own", vec![raw_key()], commits + 2, &mut plans)
 }
 
@@ -311,13 +322,13 @@ fn limits(_: &Path) -> Vector {
 }
 
 fn versions(_: &Path) -> Vector {
-    let made = Made::new(vec![raw_slot()]);
+    let mut made = Made::new(vec![raw_slot()]);
     let mut plan = (1..=13).fold(Plan::new("often"), |plan, n| plan.text(&format!("version {n}")));
     made.write(&raw_key(), &plan);
     plan.created = Some(plan.versions[0].created);
     plan.versions.drain(..3);
     // What stood in the commits before is of no use here.
-    made.open(&raw_key()).compact(T).unwrap();
+    made.compact();
     made.vector("an entry whose first versions are gone", vec![raw_key()], 15, &mut [plan])
 }
 
@@ -365,11 +376,11 @@ fn emptied(_: &Path) -> Vector {
 }
 
 fn rewritten(_: &Path) -> Vector {
-    let made = Made::new(vec![raw_slot()]);
+    let mut made = Made::new(vec![raw_slot()]);
     let (one, two) = (Plan::new("a").text("1").text("2"), Plan::new("b").category("c").text("3"));
     made.write(&raw_key(), &one);
     made.write(&raw_key(), &two);
-    made.open(&raw_key()).compact(T).unwrap();
+    made.compact();
     let three = Plan::new("c").text("behind the rewrite");
     made.write(&raw_key(), &three);
     made.vector(
@@ -446,7 +457,8 @@ fn merge(_: &Path) -> Vector {
         put(map, 1, Item::U(6));
         put(map, 8, Item::B(vec![5; 32]));
     });
-    let state = forge.state(6, false, &plans);
+    let mut state = forge.state(6, false, &plans);
+    state["lineage"] = (2..6_u8).map(|sequence| json!([sequence, view::hex(&[sequence; 32])])).collect();
     sound("a merge: its sequence number is one more than the higher of both sides", (forge.bytes, state))
 }
 

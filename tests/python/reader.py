@@ -935,6 +935,8 @@ class Vault:
         need(r.epoch == h.epoch, "record: of another epoch")
         need(r.offset == o, "record: of another offset")
         need(same(r.header_hash, h.hash), "record: of another header")
+        need(r.sequence < 1 << 63, "record: sequence number is out of range")
+        need(r.live <= o - h.length, "record: more live bytes than the file has")
         need((r.previous_hash is None) == (r.sequence == 1), "record: the previous record's hash is missing")
         if r.previous is None:
             need(r.span_start == h.length, "record: span does not start behind the header")
@@ -1105,6 +1107,12 @@ class Vault:
             out.append({"kind": s.kind, "access": s.access, "recipient": s.recipient, "label": item[0],
                         "compartments": names})
         return out
+
+    def lineage(self):
+        """Sequence number and hash of the records that keyspace 0x7e remembers."""
+        keys = [key for key, _ in self.tree.items(b"\x7e", b"\x7f")]
+        need(all(len(key) == 1 + 8 + 32 for key in keys), "keyspace 0x7e: malformed key")
+        return [[int.from_bytes(key[1:9], "big"), key[9:].hex()] for key in keys]
 
     def check(self):
         """Verifies the header's signature, labels, every record, span, page and value."""
@@ -1337,7 +1345,7 @@ def dump(vault):
             except NoKey:
                 v["value"] = None
     return {"id": vault.id, "epoch": vault.epoch, "sequence": vault.sequence, "tail": vault.tail > 0,
-            "access": vault.access, "slots": vault.slots(), "entries": entries}
+            "access": vault.access, "slots": vault.slots(), "entries": entries, "lineage": vault.lineage()}
 
 
 def answer(request):

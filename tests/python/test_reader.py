@@ -343,7 +343,7 @@ class Reads(unittest.TestCase):
     def test_faults_of_records(self):
         # The record before is the newest then; where only a check can tell, the check does.
         hidden = ({0: 4}, {2: 4096}, {3: bytes(32)}, {4: None, 5: 2}, {6: 4096}, {7: None}, {9: 4096}, {10: bytes(32)},
-                  {11: True}, {1: 1})
+                  {11: True}, {1: 1}, {1: 1 << 63}, {12: 1 << 20})
         for body in hidden:
             with self.subTest(body):
                 writer = Writer()

@@ -233,6 +233,7 @@ fn say(vault: &Vault, path: &Path, request: &Value) -> Result<Value> {
         "access": if below.store.keys().signer.is_some() { "full" } else { "limited" },
         "slots": slots,
         "entries": entries,
+        "lineage": below.lineage()?,
     }))
 }
 
@@ -261,6 +262,17 @@ impl Below {
         let keys = FileKeys { id, index: IndexKeys::derive(&index, &id), verifier: Verifier::new(&public)?, signer };
         let store = FileStore::new(Arc::new(place), file, keys, Known::default(), FileOptions::default())?;
         Ok(Self { store })
+    }
+
+    /// Sequence number and hash of the records that the tree remembers.
+    fn lineage(&self) -> Result<Vec<Value>> {
+        let mut all = Vec::new();
+        self.store.snapshot()?.range(&[0x7e], Some(&[0x7f]), &mut |key, _| {
+            let (sequence, hash) = key[1..].split_at(8);
+            all.push(json!([u64::from_be_bytes(sequence.try_into().unwrap()), hex(hash)]));
+            Ok(Walk::Continue(()))
+        })?;
+        Ok(all)
     }
 
     fn records(&self) -> Result<BTreeMap<EntryId, EntryRecord>> {
