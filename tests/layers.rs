@@ -30,7 +30,7 @@ const NARROW: &[(&str, &[&str])] = &[
 ];
 
 /// What subcommands share. Any other file of `commands` is a subcommand, and no subcommand imports another.
-const SHARED_COMMANDS: &[&str] = &["context", "config", "exit", "present", "exchange", "completions"];
+const SHARED_COMMANDS: &[&str] = &["context", "config", "exit", "present", "exchange", "completions", "files", "keys"];
 
 /// Crates that one room alone names.
 const CRATES: &[(&str, &[&str])] = &[

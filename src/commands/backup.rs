@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::context::{Context, write_verified};
+use super::context::Context;
 use super::exit;
+use super::files::write_verified;
 use crate::vault::{Error, ErrorKind, Result};
 
 /// Write a verified copy of the vault file

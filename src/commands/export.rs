@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::Args;
 use zeroize::Zeroizing;
 
-use super::context::{Context, parse_category, write_private};
+use super::context::{Context, parse_category};
 use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
+use super::files::write_private;
 use crate::crypto::{AgeRecipient, encrypt_age, encrypt_age_with_passphrase};
 use crate::interchange::{self, Row};
 use crate::name::EntryId;

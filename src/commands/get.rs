@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::completions::entry_names;
-use super::context::{Context, write_private};
+use super::context::Context;
+use super::files::write_private;
 use super::{exit, present};
 use crate::format::record::Kind;
 use crate::secret::SecretValue;

@@ -6,9 +6,10 @@ use clap::Args;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use super::context::{Context, OutputFormat, parse_category, parse_name, parse_tag, read_all, read_file};
+use super::context::{Context, OutputFormat, parse_category, parse_name, parse_tag};
 use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
+use super::files::{read_all, read_file};
 use crate::crypto::{AgeIdentity, decrypt_age, decrypt_age_with_passphrase};
 use crate::interchange::{self, Format, Row};
 use crate::name::{EntryId, Environment};

@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, make_parent, read_key_file, state_directory};
+use super::context::{Context, state_directory};
 use super::exit;
+use super::files::make_parent;
+use super::keys::read_key_file;
 use crate::crypto::{self, AgeRecipient, Argon2Cost};
 use crate::secret::{Passphrase, RawKey};
 use crate::vault::{Error, ErrorKind, NewSlot, Result, Vault};

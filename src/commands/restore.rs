@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::context::{Context, make_parent, read_file, write_private, write_verified};
+use super::context::Context;
 use super::exit;
+use super::files::{make_parent, read_file, write_private, write_verified};
 use crate::vault::{Error, ErrorKind, Result};
 
 /// Put a backup in the vault's place

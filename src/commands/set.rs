@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::completions::entry_names;
-use super::context::{Context, parse_category, parse_duration, parse_tag, read_file, refuse_value};
+use super::context::{Context, parse_category, parse_duration, parse_tag, refuse_value};
 use super::exit;
+use super::files::read_file;
 use crate::format::record::Kind;
 use crate::secret::SecretValue;
 use crate::vault::field::{self, FieldPath};

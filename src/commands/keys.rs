@@ -1,0 +1,206 @@
+//! Which key a run unlocks with: the first that options, variables or configuration give, in the documented order; last a question.
+
+use std::path::Path;
+
+use base64::Engine as _;
+use zeroize::Zeroizing;
+
+use super::context::{Context, path_variable, text_variable};
+use super::files::{read_all, read_file};
+use crate::crypto::AgeIdentity;
+use crate::process;
+use crate::secret::{Passphrase, RawKey};
+use crate::term::output;
+use crate::vault::{Credential, Error, ErrorKind, Locked, Result};
+
+impl Context {
+    /// Whether the key that would be used opens without a question, a command, a descriptor that is read up, and a key derivation. Only names are
+    /// looked at.
+    pub fn has_cheap_credential(&mut self) -> bool {
+        let (global, is_set) = (&self.global, |name: &str| std::env::var_os(name).is_some_and(|text| !text.is_empty()));
+        if global.passphrase_fd.is_some() || global.passphrase_file.is_some() {
+            return false;
+        }
+        if global.identity.is_some() || global.key_file.is_some() {
+            return true;
+        }
+        if PASSPHRASE_VARIABLES.iter().any(|name| is_set(name)) {
+            return false;
+        }
+        ["VAULT_IDENTITY", "VAULT_KEY", "VAULT_KEY_FILE"].iter().any(|name| is_set(name))
+            || self.config().is_ok_and(|config| config.identity.is_some() || config.key_file.is_some())
+    }
+
+    /// The key that options, variables or configuration give: the first of them, in the documented order.
+    pub(super) fn given_credential(&mut self) -> Result<Option<Credential>> {
+        if let Some(passphrase) = self.given_passphrase_option()? {
+            return Ok(Some(Credential::Passphrase(passphrase)));
+        }
+        if let Some(path) = self.global.identity.clone() {
+            return identities(&path).map(Some);
+        }
+        if let Some(path) = self.global.key_file.clone() {
+            return read_key_file(&path).map(Credential::RawKey).map(Some);
+        }
+        if let Some(passphrase) = given_passphrase_variable()? {
+            return Ok(Some(Credential::Passphrase(passphrase)));
+        }
+        if let Some(path) = path_variable("VAULT_IDENTITY") {
+            return identities(&path).map(Some);
+        }
+        if let Some(text) = std::env::var_os("VAULT_KEY").filter(|text| !text.is_empty()) {
+            let bytes = Zeroizing::new(text.into_encoded_bytes());
+            return parse_key(&bytes, "VAULT_KEY").map(Credential::RawKey).map(Some);
+        }
+        if let Some(path) = path_variable("VAULT_KEY_FILE") {
+            return read_key_file(&path).map(Credential::RawKey).map(Some);
+        }
+        let config = self.config()?;
+        if let Some(path) = config.identity.clone() {
+            return identities(&path).map(Some);
+        }
+        match config.key_file.clone() {
+            Some(path) => read_key_file(&path).map(Credential::RawKey).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn given_passphrase_option(&self) -> Result<Option<Passphrase>> {
+        if let Some(fd) = self.global.passphrase_fd {
+            return passphrase_from_fd(fd).map(Some);
+        }
+        match &self.global.passphrase_file {
+            Some(path) => passphrase_from_file(path).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn ask_passphrase(&self, locked: &Locked) -> Result<Credential> {
+        let missing = || Error::new(ErrorKind::Locked, "no_key", format!("no key is given for {}", locked.path().display()));
+        if !locked.has_passphrase_slot() {
+            return Err(missing().hint(
+                "this vault opens by key file or age identity: --key-file, --identity, VAULT_KEY, VAULT_KEY_FILE, VAULT_IDENTITY",
+            ));
+        }
+        let prompter = self.prompter().ok_or_else(|| {
+            missing().hint("there is no terminal to ask on: use --passphrase-fd, --passphrase-file or VAULT_PASSPHRASE_FILE")
+        })?;
+        let question = format!("Passphrase for {}", output::printable(&locked.path().display().to_string()));
+        let text = prompter.secret(&question).map_err(|error| Error::io("read the passphrase", &error))?;
+        Ok(Credential::Passphrase(Passphrase::new(Zeroizing::new(text.as_bytes().to_vec()))))
+    }
+
+    /// The passphrase of a new slot: from any passphrase source, else asked twice.
+    pub fn new_passphrase(&self) -> Result<Passphrase> {
+        if let Some(passphrase) = self.given_passphrase_option()? {
+            return Ok(passphrase);
+        }
+        if let Some(passphrase) = given_passphrase_variable()? {
+            return Ok(passphrase);
+        }
+        let prompter = self.prompter().ok_or_else(|| {
+            Error::new(ErrorKind::Locked, "no_key", "no passphrase is given, and there is no terminal to ask on")
+                .hint("use --passphrase-fd, --passphrase-file, VAULT_PASSPHRASE_FILE, or --key-file, or --recipient")
+        })?;
+        let text = prompter.new_secret("New passphrase").map_err(|error| Error::io("read the passphrase", &error))?;
+        Ok(Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+}
+
+/// Reads a key file: 32 raw bytes, or their base64 with or without a line end.
+pub fn read_key_file(path: &Path) -> Result<RawKey> {
+    let bytes = read_file(path)
+        .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("the key file cannot be read: {error}")))?;
+    parse_key(&bytes, &path.display().to_string())
+}
+
+fn parse_key(bytes: &[u8], source: &str) -> Result<RawKey> {
+    let bad = || {
+        Error::new(ErrorKind::Locked, "bad_key", format!("{source} does not hold a key"))
+            .hint("a key is 32 raw bytes, or their base64")
+    };
+    if let Ok(raw) = <[u8; 32]>::try_from(bytes) {
+        return Ok(RawKey::new(Zeroizing::new(raw)));
+    }
+    let text = bytes.trim_ascii();
+    let engine = &base64::engine::general_purpose::STANDARD;
+    let decoded = Zeroizing::new(engine.decode(text).map_err(|_| bad())?);
+    let raw = <[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| bad())?;
+    Ok(RawKey::new(Zeroizing::new(raw)))
+}
+
+fn identities(path: &Path) -> Result<Credential> {
+    let bytes = read_file(path)
+        .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("the identity file cannot be read: {error}")))?;
+    let bad = || {
+        Error::new(ErrorKind::Locked, "bad_key", format!("{} holds no age identity", path.display()))
+            .hint("an identity file has lines of the form AGE-SECRET-KEY-1…")
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|_| bad())?;
+    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let identities = lines.map(|line| AgeIdentity::parse(line).map_err(|_| bad())).collect::<Result<Vec<_>>>()?;
+    if identities.is_empty() { Err(bad()) } else { Ok(Credential::Identities(identities)) }
+}
+
+/// The variables that give a passphrase, in their order.
+const PASSPHRASE_VARIABLES: [&str; 4] =
+    ["VAULT_PASSPHRASE_FD", "VAULT_PASSPHRASE_FILE", "VAULT_PASSPHRASE_CMD", "VAULT_PASSPHRASE"];
+
+/// The passphrase that a variable gives.
+fn given_passphrase_variable() -> Result<Option<Passphrase>> {
+    if let Some(text) = text_variable("VAULT_PASSPHRASE_FD") {
+        let fd = text.parse().map_err(|_| Error::usage("VAULT_PASSPHRASE_FD is not the number of a file descriptor"))?;
+        return passphrase_from_fd(fd).map(Some);
+    }
+    if let Some(path) = path_variable("VAULT_PASSPHRASE_FILE") {
+        return passphrase_from_file(&path).map(Some);
+    }
+    if let Some(command) = text_variable("VAULT_PASSPHRASE_CMD") {
+        return passphrase_from_command(&command).map(Some);
+    }
+    Ok(std::env::var_os("VAULT_PASSPHRASE")
+        .filter(|text| !text.is_empty())
+        .map(|text| Passphrase::new(Zeroizing::new(text.into_encoded_bytes()))))
+}
+
+fn passphrase_from_fd(fd: i32) -> Result<Passphrase> {
+    if fd < 0 {
+        return Err(Error::usage("a file descriptor is not negative"));
+    }
+    let mut file = process::inherited(fd)
+        .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("file descriptor {fd} cannot be read: {error}")))?;
+    first_line(read_all(&mut file, 255, "read the passphrase")?)
+}
+
+fn passphrase_from_file(path: &Path) -> Result<Passphrase> {
+    let bytes = read_file(path)
+        .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("the passphrase file cannot be read: {error}")))?;
+    first_line(bytes)
+}
+
+fn passphrase_from_command(command: &str) -> Result<Passphrase> {
+    let failed = |what: String| Error::new(ErrorKind::Locked, "no_key", format!("VAULT_PASSPHRASE_CMD {what}"));
+    let mut child = std::process::Command::new("sh")
+        .arg("-c")
+        .arg(command)
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .map_err(|error| failed(format!("cannot be started: {error}")))?;
+    let bytes = match &mut child.stdout {
+        Some(stdout) => read_all(stdout, 255, "read the passphrase")?,
+        None => return Err(failed("has no output".to_owned())),
+    };
+    let status = child.wait().map_err(|error| failed(format!("failed: {error}")))?;
+    if !status.success() {
+        return Err(failed(format!("failed: {status}")));
+    }
+    first_line(bytes)
+}
+
+/// A passphrase is the first line of what its source gives, without the line end.
+fn first_line(bytes: Zeroizing<Vec<u8>>) -> Result<Passphrase> {
+    let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    Ok(Passphrase::new(Zeroizing::new(line.to_vec())))
+}
