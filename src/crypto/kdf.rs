@@ -10,11 +10,11 @@ use crate::secret::Passphrase;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Argon2Cost {
     /// Memory in KiB.
-    pub m: u32,
+    pub m: u64,
     /// Passes over the memory.
-    pub t: u32,
+    pub t: u64,
     /// Lanes, computed in parallel.
-    pub p: u32,
+    pub p: u64,
 }
 
 /// Why a cost is refused.
@@ -53,13 +53,14 @@ impl Argon2Cost {
 
     /// Memory times passes, in KiB.
     pub fn work(self) -> u64 {
-        u64::from(self.m) * u64::from(self.t)
+        self.m.saturating_mul(self.t)
     }
 }
 
 /// Argon2id version 0x13 of the passphrase's bytes, 32 bytes out. `cost` must have passed [`Argon2Cost::check`].
 pub fn argon2id(passphrase: &Passphrase, salt: &[u8; 16], cost: Argon2Cost) -> Result<Zeroizing<[u8; 32]>, CryptoError> {
-    let params = Params::new(cost.m, cost.t, cost.p, Some(32)).map_err(|_| CryptoError::Derivation)?;
+    let number = |value: u64| u32::try_from(value).map_err(|_| CryptoError::Derivation);
+    let params = Params::new(number(cost.m)?, number(cost.t)?, number(cost.p)?, Some(32)).map_err(|_| CryptoError::Derivation)?;
     let mut out = Zeroizing::new([0; 32]);
     Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
         .hash_password_into(passphrase.expose(), salt, out.as_mut())
@@ -80,7 +81,7 @@ mod tests {
         assert_eq!(c(19 * 1024 - 1, 2, 1), Err(Argon2Problem::BelowFloor));
         assert_eq!(c(19 * 1024, 1, 1), Err(Argon2Problem::BelowFloor));
         assert_eq!(c(19 * 1024, 2, 0), Err(Argon2Problem::BelowFloor));
-        assert_eq!(c(u32::MAX, 2, 1), Err(Argon2Problem::AboveCeiling));
+        assert_eq!(c(u64::MAX, 2, 1), Err(Argon2Problem::AboveCeiling));
         assert_eq!(c(19 * 1024, 17, 1), Err(Argon2Problem::AboveCeiling));
         assert_eq!(c(19 * 1024, 2, 17), Err(Argon2Problem::AboveCeiling));
     }

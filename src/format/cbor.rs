@@ -14,7 +14,7 @@ pub type Writer<'a> = Encoder<&'a mut Vec<u8>>;
 
 /// Keys from here on are optional: kept when unknown. Unknown keys below are critical.
 const OPTIONAL: u64 = 128;
-/// How deep an unknown item may nest.
+/// How deep items may nest; the outermost container is 1.
 const DEPTH: usize = 16;
 
 /// Optional items of a map that this version does not know: kept, and written behind the known ones.
@@ -66,7 +66,7 @@ pub fn read_map<'b>(
             if key < OPTIONAL {
                 return Err(FormatError::Newer(format!("a record has a critical field ({key}) that this version does not know")));
             }
-            skip(decoder, DEPTH)?;
+            decoder.skip()?;
             unknown.count += 1;
             unknown.bytes.extend_from_slice(&decoder.input()[start..decoder.position()]);
         }
@@ -80,6 +80,7 @@ pub fn decode<T>(
     read: impl FnOnce(&mut Decoder<'_>) -> Result<T, FormatError>,
     write: impl FnOnce(&T) -> Zeroizing<Vec<u8>>,
 ) -> Result<T, FormatError> {
+    check_form(bytes)?;
     let mut decoder = Decoder::new(bytes);
     let value = read(&mut decoder)?;
     if decoder.position() != bytes.len() || write(&value).as_slice() != bytes {
@@ -120,23 +121,73 @@ pub fn nullable<'b, T>(
     read(decoder).map(Some)
 }
 
-/// Skips one item of definite length; deeper nesting than anybody needs is refused rather than followed.
-fn skip(decoder: &mut Decoder<'_>, depth: usize) -> Result<(), FormatError> {
-    let depth = depth.checked_sub(1).ok_or_else(malformed)?;
-    match decoder.datatype()? {
-        Type::Array => {
-            for _ in 0..array_len(decoder)? {
-                skip(decoder, depth)?;
+/// Refuses `bytes` unless they begin with one item as the specification allows it (section 1) and hold nothing else: unsigned integers, byte
+/// strings, text, arrays, maps by ascending unsigned integers, booleans and null, all in shortest form and of definite length, nested not too deep.
+/// What a type knows is compared byte for byte besides; this also holds for what it keeps without knowing it.
+fn check_form(bytes: &[u8]) -> Result<(), FormatError> {
+    let mut rest = bytes;
+    check_item(&mut rest, DEPTH)?;
+    if rest.is_empty() { Ok(()) } else { Err(malformed()) }
+}
+
+fn check_item(rest: &mut &[u8], depth: usize) -> Result<(), FormatError> {
+    let (major, argument) = head(rest)?;
+    match major {
+        UNSIGNED => {}
+        BYTES | TEXT => {
+            let length = usize::try_from(argument).map_err(|_| malformed())?;
+            let (content, behind) = rest.split_at_checked(length).ok_or_else(malformed)?;
+            *rest = behind;
+            if major == TEXT && std::str::from_utf8(content).is_err() {
+                return Err(malformed());
             }
         }
-        Type::Map => {
-            for _ in 0..decoder.map()?.ok_or_else(malformed)? {
-                skip(decoder, depth)?;
-                skip(decoder, depth)?;
+        ARRAY | MAP => {
+            let depth = depth.checked_sub(1).ok_or_else(malformed)?;
+            let mut last = None;
+            for _ in 0..argument {
+                if major == MAP {
+                    let (UNSIGNED, key) = head(rest)? else { return Err(malformed()) };
+                    if last.is_some_and(|last| last >= key) {
+                        return Err(malformed());
+                    }
+                    last = Some(key);
+                }
+                check_item(rest, depth)?;
             }
         }
-        Type::ArrayIndef | Type::MapIndef | Type::BytesIndef | Type::StringIndef | Type::Tag => return Err(malformed()),
-        _ => decoder.skip()?,
+        SIMPLE if (FALSE..=NULL).contains(&argument) => {}
+        _ => return Err(malformed()),
     }
     Ok(())
+}
+
+/// Major types (RFC 8949, section 3.1), and the simple values that are allowed.
+const UNSIGNED: u8 = 0;
+const BYTES: u8 = 2;
+const TEXT: u8 = 3;
+const ARRAY: u8 = 4;
+const MAP: u8 = 5;
+const SIMPLE: u8 = 7;
+const FALSE: u64 = 20;
+const NULL: u64 = 22;
+
+/// The head of an item: its major type and its argument, which must be in the shortest form.
+fn head(rest: &mut &[u8]) -> Result<(u8, u64), FormatError> {
+    let (&initial, behind) = rest.split_first().ok_or_else(malformed)?;
+    let (major, short) = (initial >> 5, initial & 0x1f);
+    let length = match short {
+        0..24 => {
+            *rest = behind;
+            return Ok((major, u64::from(short)));
+        }
+        24..=27 => 1usize << (short - 24),
+        _ => return Err(malformed()),
+    };
+    let (digits, behind) = behind.split_at_checked(length).ok_or_else(malformed)?;
+    *rest = behind;
+    let argument = digits.iter().fold(0u64, |sum, digit| sum << 8 | u64::from(*digit));
+    // What fits half as many bytes (or, in one byte, the head itself) is not in its shortest form.
+    let least = if length == 1 { 24 } else { 1u64 << (4 * length) };
+    if argument < least || major == SIMPLE { Err(malformed()) } else { Ok((major, argument)) }
 }

@@ -100,6 +100,18 @@ pub fn older_key(compartment: &str, number: u64) -> Vec<u8> {
     key
 }
 
+/// The compartment and the number of a key of [`older_key`].
+pub fn parse_older_key(key: &[u8]) -> Result<(&str, u64), FormatError> {
+    let (rest, number) = key.split_last_chunk::<8>().ok_or_else(malformed)?;
+    match rest {
+        [OLDER_KEY, compartment @ .., 0] => {
+            let compartment = std::str::from_utf8(compartment).map_err(|_| malformed())?;
+            Ok((compartment, u64::from_be_bytes(*number)))
+        }
+        _ => Err(malformed()),
+    }
+}
+
 /// Key that remembers an earlier record.
 pub fn lineage(sequence: u64, hash: &Hash) -> Vec<u8> {
     let mut key = lineage_from(sequence);

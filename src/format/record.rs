@@ -6,7 +6,7 @@ use minicbor::Decoder;
 use zeroize::Zeroizing;
 
 use super::cbor::{self, Unknown, array, array_len, malformed, read_map};
-use super::slot::{MAX_COMPARTMENT, NumberedKey};
+use super::slot::{NumberedKey, is_compartment};
 use super::{FormatError, padding};
 use crate::crypto::keys::label;
 use crate::crypto::{self, Transcript};
@@ -190,8 +190,8 @@ impl EntryRecord {
         if record.meta.iter().any(|(key, value)| Tag::parse(key).is_err() || value.len() > MAX_META) {
             return Err(FormatError::Malformed("the metadata of an entry breaks the limits of the format"));
         }
-        if record.versions.iter().any(|version| version.compartment.len() > MAX_COMPARTMENT) {
-            return Err(FormatError::Malformed("the name of a compartment is too long"));
+        if record.versions.iter().any(|version| !is_compartment(&version.compartment)) {
+            return Err(FormatError::Malformed("what names a compartment does not"));
         }
         if ascending && current && record.versions[0].number > 0 {
             Ok(record)
@@ -249,7 +249,7 @@ fn read_version(d: &mut Decoder<'_>) -> Result<Version, FormatError> {
             0 => number = Some(d.u64()?),
             1 => created = Some(d.u64()?),
             2 => {
-                kind = Some(match d.u8()? {
+                kind = Some(match d.u64()? {
                     0 => Kind::Bytes,
                     1 => Kind::Text,
                     2 => Kind::Json,
@@ -349,6 +349,9 @@ impl ValueContext<'_> {
         let mut padded =
             crypto::open(key.expose(), self.aad(number).as_bytes(), sealed).map_err(|_| FormatError::NotAuthentic("a value"))?;
         let length = padding::unpad(&padded)?.len();
+        if length > MAX_VALUE {
+            return Err(FormatError::Malformed("a value is longer than the format allows"));
+        }
         // The value stands behind its length, a u64.
         padded.copy_within(8..8 + length, 0);
         padded.truncate(length);
@@ -409,7 +412,9 @@ mod tests {
         };
         assert!(!refused(&|record| versions(record, 100)));
         assert!(refused(&|record| versions(record, 101)));
-        let compartment = |length| move |record: &mut EntryRecord| record.versions[0].compartment = "x".repeat(length);
+        let compartment = |length: usize| {
+            move |record: &mut EntryRecord| record.versions[0].compartment = format!("user:{}", "x".repeat(length - 5))
+        };
         assert!(!refused(&compartment(1024)) && refused(&compartment(1025)));
         let tags = |count| move |record: &mut EntryRecord| record.tags = (0..count).map(tag).collect();
         assert!(!refused(&tags(64)) && refused(&tags(65)));

@@ -9,10 +9,20 @@ use super::cbor::{self, Unknown, Written, array, array_len, malformed, read_map}
 use super::{FormatError, padding};
 use crate::crypto::keys::label;
 use crate::crypto::{self, Transcript};
+use crate::name::{Category, Environment};
 use crate::secret::{DataKey, IndexKey, MasterKey, SigningSeed, SystemKey};
 
 /// The longest name of a compartment, in bytes.
 pub const MAX_COMPARTMENT: usize = 1024;
+
+/// Whether a text names a compartment (SPEC, section 2): all that is not limited, a category, an environment, both, or a user.
+pub fn is_compartment(text: &str) -> bool {
+    let category = |text: &str| text.strip_prefix("category:").is_some_and(|name| Category::parse(name).is_ok());
+    let environment = |text: &str| text.strip_prefix("env:").is_some_and(|name| Environment::parse(name).is_ok());
+    let user = |text: &str| text.strip_prefix("user:").is_some_and(|name| !name.is_empty() && !name.contains(char::is_control));
+    let both = text.split_once('\u{1f}').is_some_and(|(one, other)| category(one) && environment(other));
+    text.len() <= MAX_COMPARTMENT && (text.is_empty() || both || category(text) || environment(text) || user(text))
+}
 
 /// A data key of a compartment.
 pub struct NumberedKey {
@@ -83,7 +93,7 @@ impl DataKeys {
                 return Err(malformed());
             };
             // A compartment that comes twice is refused here, one out of order when the bytes are compared.
-            if compartment.len() > MAX_COMPARTMENT || keys.0.contains_key(&compartment) {
+            if !is_compartment(&compartment) || keys.0.contains_key(&compartment) {
                 return Err(malformed());
             }
             keys.advance(&compartment, NumberedKey { number, created, key, unknown })?;
@@ -340,10 +350,34 @@ mod tests {
     use super::*;
 
     #[test]
+    fn compartments() {
+        for text in ["", "category:ci", "env:prod", "user:ann", "category:ci\u{1f}env:prod"] {
+            assert!(is_compartment(text), "{text:?}");
+        }
+        let bad = [
+            "ci",
+            "category:",
+            "env: a",
+            "env:prod\u{1f}category:ci",
+            "category:ci\u{1f}user:a",
+            "user:",
+            "user:a\u{1f}b",
+            "category:a\nb",
+        ];
+        for text in bad {
+            assert!(!is_compartment(text), "{text:?}");
+        }
+    }
+
+    #[test]
     fn a_compartment_has_at_most_1024_bytes() {
         let reads = |length: usize| {
             let mut data = DataKeys::default();
-            data.advance(&"x".repeat(length), NumberedKey::new(1, 0, DataKey::new(Zeroizing::new([8; 32])))).unwrap();
+            data.advance(
+                &format!("user:{}", "x".repeat(length - 5)),
+                NumberedKey::new(1, 0, DataKey::new(Zeroizing::new([8; 32]))),
+            )
+            .unwrap();
             let keys = LimitedKeys::new(IndexKey::new(Zeroizing::new([9; 32])), [1; 32], data);
             SlotPayload::decode(&SlotPayload::Limited(keys).encode(&[7; 16]), &[7; 16]).is_ok()
         };

@@ -2,10 +2,12 @@
 //!
 //! Nothing here touches a terminal, the environment, the home directory or the clock; the edges pass them in.
 
+mod check;
 mod entries;
 mod error;
 pub mod field;
 pub mod generate;
+mod import;
 mod read;
 mod standing;
 mod unlock;
@@ -16,11 +18,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use check::Checked;
 pub use entries::{Entry, VersionInfo};
 pub use error::{Error, ErrorKind, Result};
-pub use read::{Checked, Filter, Found, Scope};
+pub use import::{Import, ImportPolicy};
+pub use read::{Filter, Found, Scope};
 pub use unlock::{Credential, Locked, NewSlot, SlotInfo};
-pub use write::{Change, Import, ImportPolicy, MakeWrite, Outcome, Write};
+pub use write::{Change, MakeWrite, Outcome, Write};
 
 use crate::crypto::Hash;
 use crate::format::FormatError;
@@ -32,7 +36,7 @@ use crate::name::{Category, EntryId};
 use crate::secret::{DataKey, SecretValue};
 use crate::store::file::storage::OsPlace;
 use crate::store::file::{Facts, FileKeys, FileOptions, FileStore, Known, OpenedFile};
-use crate::store::{Snapshot, Store};
+use crate::store::{Snapshot, Store, Walk};
 use standing::Standing;
 use witness::Witness;
 
@@ -208,6 +212,11 @@ impl Vault {
         }
     }
 
+    /// Whether the key at hand opens some compartments only.
+    fn limited(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.store.keys().signer.is_none())
+    }
+
     /// The compartment of values in this category and environment (SPEC, section 2).
     fn compartment(&self, category: Option<&Category>, id: &EntryId) -> String {
         let is_one = |name: String| self.data.newest(&name).map(|_| name);
@@ -242,12 +251,16 @@ impl Vault {
             let stored = snapshot
                 .get(&keyspace::older_key(compartment, number))?
                 .ok_or(FormatError::Malformed("the data key of a value is not there"))?;
-            let sealing = OlderKey { id: &self.id, compartment, number }.sealed_by(&stored)?;
+            let next = older_key_behind(snapshot, compartment, number)?.unwrap_or(newest.number);
+            let older = OlderKey { id: &self.id, compartment, number };
+            if older.sealed_by(&stored)? != next || next > newest.number {
+                return Err(FormatError::Malformed("an older data key is not sealed by the next newer one").into());
+            }
             chain.push((number, stored));
-            number = sealing;
+            number = next;
         }
         if number > newest.number {
-            return Err(FormatError::Malformed("an older data key is sealed by one that there is not").into());
+            return Err(FormatError::Malformed("a value is sealed by a data key that there is not").into());
         }
         let mut opened: Option<NumberedKey> = None;
         for (number, stored) in chain.into_iter().rev() {
@@ -277,6 +290,18 @@ impl Vault {
         self.acknowledge(&committed);
         Ok(())
     }
+}
+
+/// The number of the first older data key of a compartment behind `number`.
+fn older_key_behind(snapshot: &dyn Snapshot, compartment: &str, number: u64) -> Result<Option<u64>> {
+    let mut found = None;
+    let Some(behind) = number.checked_add(1) else { return Ok(None) };
+    let (from, last) = (keyspace::older_key(compartment, behind), keyspace::older_key(compartment, u64::MAX));
+    snapshot.range(&from, keyspace::after(&last).as_deref(), &mut |key, _| {
+        found = Some(keyspace::parse_older_key(key)?.1);
+        Ok(Walk::Break(()))
+    })?;
+    Ok(found)
 }
 
 /// The fingerprint of a public signing key.

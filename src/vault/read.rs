@@ -1,8 +1,8 @@
 //! Reading entries: one by one, by listing, and all of them to verify.
 
+use super::Vault;
 use super::entries::Entry;
 use super::error::{Error, ErrorKind, Result};
-use super::{Vault, WitnessPolicy};
 use crate::format::keyspace::{self, EntryKey};
 use crate::format::record::{EntryRecord, Listing};
 use crate::name::{Category, EntryId, Environment};
@@ -48,23 +48,6 @@ impl Found<'_> {
         };
         Ok(EntryId { environment, name: crate::name::Name::parse(self.name).map_err(malformed)? })
     }
-}
-
-/// What a check of a whole vault found to be sound.
-#[derive(Debug, Clone, Copy)]
-pub struct Checked {
-    /// Length of the file.
-    pub bytes: u64,
-    /// Commits in the file.
-    pub commits: u64,
-    /// Entries.
-    pub entries: u64,
-    /// Versions whose values were opened.
-    pub values: u64,
-    /// Versions whose values the key at hand does not open.
-    pub closed: u64,
-    /// Bytes behind the newest commit that belong to none.
-    pub tail: u64,
 }
 
 impl Vault {
@@ -167,100 +150,9 @@ impl Vault {
     pub fn count(&self) -> Result<u64> {
         Ok(self.store.snapshot()?.entries())
     }
-
-    /// Verifies every byte of the file, every record of an entry against the indexes, and opens every value that the key opens.
-    pub fn check(&self) -> Result<Checked> {
-        let file = match &self.file {
-            Some(file) => Some(file.store.check()?),
-            None => None,
-        };
-        let snapshot = self.store.snapshot()?;
-        let mut checked = Checked {
-            bytes: file.map_or(0, |file| file.bytes),
-            commits: file.map_or(0, |file| file.commits),
-            entries: 0,
-            values: 0,
-            closed: 0,
-            tail: file.map_or(0, |file| file.tail),
-        };
-        let mut expected_values = 0u64;
-        let mut expected_keys = [0u64; 3];
-        let mut stored_values = 0u64;
-        walk(snapshot.as_ref(), &[keyspace::ENTRY], &mut |key, value| {
-            let id = match keyspace::parse_entry_key(key)? {
-                EntryKey::Value(..) => {
-                    stored_values += 1;
-                    return Ok(Walk::Continue(()));
-                }
-                EntryKey::Record(id) => id,
-            };
-            let record = match value {
-                Some(value) => EntryRecord::decode(value)?,
-                None => EntryRecord::decode(&snapshot.get(key)?.ok_or_else(index_damaged)?)?,
-            };
-            let entry = Entry::new(id, record);
-            check_indexes(snapshot.as_ref(), &entry)?;
-            let record = entry.record();
-            let indexed = [record.category.is_some(), record.expires.is_some(), record.due.is_some()];
-            expected_keys.iter_mut().zip(indexed).for_each(|(count, there)| *count += u64::from(there));
-            checked.entries += 1;
-            expected_values += entry.versions().count() as u64;
-            for version in entry.versions() {
-                match self.value_in(snapshot.as_ref(), &entry, Some(version.number)) {
-                    Ok(_) => checked.values += 1,
-                    Err(error) if error.kind() == ErrorKind::NotPermitted => checked.closed += 1,
-                    Err(error) => return Err(error),
-                }
-            }
-            Ok(Walk::Continue(()))
-        })?;
-        // Each entry's own keys are there; as many as there should be means that there are no others.
-        for (space, expected) in
-            [(keyspace::CATEGORY, expected_keys[0]), (keyspace::EXPIRY, expected_keys[1]), (keyspace::DUE, expected_keys[2])]
-        {
-            let mut stored = 0u64;
-            walk(snapshot.as_ref(), &[space], &mut |_, _| {
-                stored += 1;
-                Ok(Walk::Continue(()))
-            })?;
-            if stored != expected {
-                return Err(index_damaged());
-            }
-        }
-        let mut listed = 0;
-        walk(snapshot.as_ref(), &[keyspace::LISTING], &mut |_, _| {
-            listed += 1;
-            Ok(Walk::Continue(()))
-        })?;
-        if listed != checked.entries || checked.entries != snapshot.entries() || stored_values != expected_values {
-            return Err(index_damaged());
-        }
-        Ok(checked)
-    }
-
-    /// Whether writes are compared with what this machine remembers.
-    pub fn has_witness(&self) -> bool {
-        self.options.witness != WitnessPolicy::Off && self.file.as_ref().is_some_and(|file| file.witness.is_some())
-    }
 }
 
-fn check_indexes(snapshot: &dyn Snapshot, entry: &Entry) -> Result<()> {
-    let id = entry.id();
-    let listing = snapshot.get(&keyspace::listing(id))?.ok_or_else(index_damaged)?;
-    let mut holds = Listing::decode(&listing)?.expires == entry.expires();
-    if let Some(category) = entry.category() {
-        holds &= snapshot.get(&keyspace::category(category, id))?.is_some();
-    }
-    if let Some(expires) = entry.expires() {
-        holds &= snapshot.get(&keyspace::time(keyspace::EXPIRY, expires, id))?.is_some();
-    }
-    if let Some(due) = entry.record().due {
-        holds &= snapshot.get(&keyspace::time(keyspace::DUE, due, id))?.is_some();
-    }
-    if holds { Ok(()) } else { Err(index_damaged()) }
-}
-
-fn index_damaged() -> Error {
+pub(super) fn index_damaged() -> Error {
     StoreError::from(crate::format::FormatError::Malformed("entries and their indexes do not agree")).into()
 }
 

@@ -100,7 +100,12 @@ impl Locked {
         let payload = open_slot(header, credential)?;
         let (index, public, signer, data) = open_keys(header, payload)?;
         let id = *header.id();
-        let keys = FileKeys { id, index, verifier: Verifier::new(&public)?, signer };
+        let keys = FileKeys {
+            id,
+            index,
+            verifier: Verifier::new(&public).map_err(|_| FormatError::NotAuthentic("the header"))?,
+            signer,
+        };
         Vault::assemble(self.place, self.file, keys, data, options)
     }
 }
@@ -126,6 +131,13 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<SlotP
 }
 
 fn try_identity(header: &UnverifiedHeader, identity: &AgeIdentity, kind: &SlotKind) -> Result<Option<SlotPayload>> {
+    let mut slots = header.slots().iter().filter(|slot| slot.kind == *kind);
+    // Where there is one slot of the kind, trying it costs less than computing the public half that would be compared.
+    if let (Some(slot), None) = (slots.next(), slots.next())
+        && let Ok(payload) = unwrap(header, slot, identity)
+    {
+        return Ok(Some(payload));
+    }
     let recipient = identity.recipient().to_string();
     match header.slots().iter().find(|slot| slot.recipient == recipient && slot.kind == *kind) {
         Some(slot) => unwrap(header, slot, identity).map(Some),

@@ -78,30 +78,6 @@ pub struct Outcome {
     pub note: Option<String>,
 }
 
-/// What an import does with entries that exist.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ImportPolicy {
-    /// Nothing is imported if one exists.
-    Refuse,
-    /// They get a new version.
-    Overwrite,
-    /// They stay as they are.
-    Skip,
-}
-
-/// What an import led to, or would.
-#[derive(Debug, Default, Clone)]
-pub struct Import {
-    /// Entries that are new.
-    pub created: u64,
-    /// Entries that got a new version.
-    pub updated: u64,
-    /// Entries that exist and were left alone.
-    pub skipped: u64,
-    /// Something that the user should know though the import holds.
-    pub note: Option<String>,
-}
-
 /// Makes a write from the current entry and its value, or from nothing if there is none.
 pub type MakeWrite<'a> = dyn FnMut(Option<(&Entry, &SecretValue)>) -> Result<Write> + 'a;
 
@@ -204,55 +180,12 @@ impl Vault {
         .map(|((), note)| note)
     }
 
-    /// Writes many entries in one commit. `done` is told how many were prepared, for a progress bar. With `dry_run` nothing is written.
-    pub fn import(
-        &self,
-        rows: Vec<(EntryId, Write)>,
-        policy: ImportPolicy,
-        dry_run: bool,
-        now: u64,
-        done: &mut dyn FnMut(u64),
-    ) -> Result<Import> {
-        refuse_duplicates(&rows)?;
-        let mut prepare = |snapshot: &dyn Snapshot, batch: &mut Batch| {
-            let mut import = Import::default();
-            let mut refused: Vec<String> = Vec::new();
-            for (index, (id, write)) in rows.iter().enumerate() {
-                let exists = snapshot.get(&keyspace::entry(id))?.is_some();
-                match policy {
-                    ImportPolicy::Refuse if exists => refused.push(id.to_string()),
-                    ImportPolicy::Skip if exists => import.skipped += 1,
-                    _ => {
-                        self.write_entry(snapshot, batch, id, write, now)?;
-                        if exists { import.updated += 1 } else { import.created += 1 }
-                    }
-                }
-                if index % 1024 == 0 {
-                    done(index as u64);
-                }
-            }
-            if let Some(first) = refused.first() {
-                let more = refused.len() - 1;
-                let others = if more == 0 { String::new() } else { format!(" and {more} more") };
-                return Err(Error::new(
-                    ErrorKind::Conflict,
-                    "exists",
-                    format!("'{first}'{others} exist already; nothing was imported"),
-                )
-                .hint("use --overwrite for new versions of them, or --skip-existing"));
-            }
-            Ok(import)
-        };
-        if dry_run {
-            let snapshot = self.store.snapshot()?;
-            return prepare(snapshot.as_ref(), &mut Batch::default());
-        }
-        let (import, note) = self.change(now, &mut prepare)?;
-        Ok(Import { note, ..import })
-    }
-
     /// Begins a transaction, lets `make` fill a batch from what it reads there, and commits.
-    fn change<T>(&self, now: u64, make: &mut dyn FnMut(&dyn Snapshot, &mut Batch) -> Result<T>) -> Result<(T, Option<String>)> {
+    pub(super) fn change<T>(
+        &self,
+        now: u64,
+        make: &mut dyn FnMut(&dyn Snapshot, &mut Batch) -> Result<T>,
+    ) -> Result<(T, Option<String>)> {
         const TRIES: usize = 16;
         self.may_write()?;
         for _ in 0..TRIES {
@@ -277,7 +210,7 @@ impl Vault {
         Err(StoreError::Conflict.into())
     }
 
-    fn write_entry(
+    pub(super) fn write_entry(
         &self,
         snapshot: &dyn Snapshot,
         batch: &mut Batch,
@@ -379,20 +312,6 @@ fn refuse_unknown(snapshot: &dyn Snapshot) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Two writes of one entry in one commit would not see each other.
-fn refuse_duplicates(rows: &[(EntryId, Write)]) -> Result<()> {
-    let mut ids: Vec<&EntryId> = rows.iter().map(|(id, _)| id).collect();
-    ids.sort_unstable();
-    match ids.windows(2).find(|pair| pair[0] == pair[1]) {
-        Some(pair) => Err(Error::new(
-            ErrorKind::Conflict,
-            "duplicate",
-            format!("'{}' occurs more than once; nothing was imported", pair[0]),
-        )),
-        None => Ok(()),
-    }
 }
 
 fn apply<T: Clone>(target: &mut Option<T>, change: &Change<T>) {

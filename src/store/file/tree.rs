@@ -1,6 +1,6 @@
 //! The copy-on-write B+tree (SPEC, section 4): reading by descent, writing by applying sorted changes from leaf to root.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::commit::Appender;
@@ -178,11 +178,12 @@ impl PageReader<'_> {
     pub fn verify(&self, root: Root) -> Result<u64, StoreError> {
         match root {
             None => Ok(0),
-            Some((at, level)) => self.verify_in(&at, level, &Bounds { low: &[], high: None }),
+            Some((at, level)) => self.verify_in(&at, level, &Bounds { low: &[], high: None }, &mut HashSet::new()),
         }
     }
 
-    fn verify_in(&self, at: &Reference, level: u8, bounds: &Bounds<'_>) -> Result<u64, StoreError> {
+    fn verify_in(&self, at: &Reference, level: u8, bounds: &Bounds<'_>, seen: &mut HashSet<u64>) -> Result<u64, StoreError> {
+        refuse_again(seen, at)?;
         let node = self.node_uncached(at, level)?;
         let damaged = |error: FormatError| StoreError::from(error).at(at.offset);
         let mut bytes = u64::from(at.length);
@@ -194,17 +195,26 @@ impl PageReader<'_> {
             bytes += match item {
                 Item::Inline(_) => 0,
                 Item::Overflow(page) => {
+                    refuse_again(seen, &page)?;
                     self.overflow(&page)?;
                     u64::from(page.length)
                 }
                 Item::Child(child) => {
                     let high = next.as_ref().map(|(key, _)| key.as_slice()).or(bounds.high);
-                    self.verify_in(&child, level - 1, &Bounds { low: &low, high })?
+                    self.verify_in(&child, level - 1, &Bounds { low: &low, high }, seen)?
                 }
             };
         }
         Ok(bytes)
     }
+}
+
+/// No page is referred to twice: the count of live bytes would be wrong, and following all references would have no bound.
+fn refuse_again(seen: &mut HashSet<u64>, at: &Reference) -> Result<(), StoreError> {
+    if seen.insert(at.offset) {
+        return Ok(());
+    }
+    Err(StoreError::from(FormatError::Malformed("a page is referred to twice")).at(at.offset))
 }
 
 /// Where the keys of a node lie: `low` inclusive, `high` exclusive.

@@ -1,11 +1,10 @@
 //! The header: who can open the vault (SPEC, section 3).
 
+mod text;
+
 use std::collections::BTreeSet;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD as BASE64;
-use serde::{Deserialize, Serialize};
-
+use text::Text;
 use zeroize::Zeroizing;
 
 use super::cbor::{self, Unknown};
@@ -188,7 +187,7 @@ impl Header {
             return Err(FormatError::TooLarge("a vault has 1 to 64 slots"));
         }
         let text =
-            toml::to_string(&self.to_text()).map_err(|_| FormatError::Malformed("the header cannot be written as TOML"))?;
+            toml::to_string(&Text::from(self)).map_err(|_| FormatError::Malformed("the header cannot be written as TOML"))?;
         let mut bytes = format!("VAULT-FILE 1 {:05}\n", text.len()).into_bytes();
         bytes.extend_from_slice(text.as_bytes());
         let total = align_up((bytes.len() + SIGNATURE) as u64).unwrap_or(u64::MAX);
@@ -199,21 +198,6 @@ impl Header {
         bytes.extend_from_slice(&signature);
         bytes.resize(total as usize, 0);
         Ok(bytes)
-    }
-
-    fn to_text(&self) -> Text {
-        Text {
-            id: hex(&self.id),
-            epoch: self.epoch,
-            signing_key: hex(&self.signing_key),
-            master: self.master,
-            ring: BASE64.encode(&self.ring),
-            master_commitment: hex(&self.master_commitment),
-            index_commitment: hex(&self.index_commitment),
-            critical: Vec::new(),
-            extra: self.extra.clone(),
-            slot: self.slots.iter().map(SlotText::from).collect(),
-        }
     }
 }
 
@@ -232,17 +216,15 @@ pub fn length(start: &[u8]) -> Result<usize, FormatError> {
     let rest = start.strip_prefix(MAGIC).ok_or(FormatError::Malformed("this is not a vault file"))?;
     let malformed = FormatError::Malformed("the first line of the header is malformed");
     if !rest.starts_with(b"1 ") {
-        let end = rest.iter().take(6).position(|&byte| byte == b' ').ok_or(malformed.clone())?;
-        let digits = &rest[..end];
-        // `parse` alone would take a sign and leading zeros.
-        let decimal = digits.iter().all(u8::is_ascii_digit) && !digits.starts_with(b"0");
-        let text = std::str::from_utf8(digits).ok().filter(|_| decimal);
-        return match text.and_then(|text| text.parse::<u32>().ok()) {
-            Some(number) if number > 1 => {
-                Err(FormatError::Newer(format!("the file has format {number}, this version knows format 1")))
-            }
-            _ => Err(malformed),
-        };
+        // Digits without leading zeros, however many: `parse` would take a sign, and end somewhere.
+        let digits: String = rest.iter().take_while(|byte| byte.is_ascii_digit()).map(|byte| char::from(*byte)).collect();
+        let ends = rest.get(digits.len()) == Some(&b' ');
+        return Err(if ends && !digits.is_empty() && !digits.starts_with('0') {
+            let shown: String = digits.chars().take(20).collect();
+            FormatError::Newer(format!("the file has format {shown}, this version knows format 1"))
+        } else {
+            malformed
+        });
     }
     let digits = rest.get(2..7).ok_or(malformed.clone())?;
     if !digits.iter().all(u8::is_ascii_digit) || rest.get(7) != Some(&b'\n') {
@@ -335,126 +317,6 @@ fn signed(bytes: &[u8]) -> Transcript {
     Transcript::new(label::HEADER_SIGNATURE).bytes(bytes)
 }
 
-#[derive(Serialize, Deserialize)]
-struct Text {
-    id: String,
-    epoch: u64,
-    signing_key: String,
-    master: u64,
-    ring: String,
-    master_commitment: String,
-    index_commitment: String,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    critical: Vec<String>,
-    #[serde(flatten)]
-    extra: toml::Table,
-    slot: Vec<SlotText>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct SlotText {
-    kind: String,
-    access: String,
-    recipient: String,
-    label: String,
-    wrap: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    salt: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    m: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    t: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    p: Option<u32>,
-    #[serde(flatten)]
-    extra: toml::Table,
-}
-
-impl Text {
-    fn into_header(self) -> Result<Header, FormatError> {
-        if let Some(feature) = self.critical.iter().find(|feature| !KNOWN_CRITICAL.contains(&feature.as_str())) {
-            let feature: String = feature.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-            return Err(FormatError::Newer(format!("the file needs the feature '{feature}' that this version does not know")));
-        }
-        if self.slot.is_empty() || self.slot.len() > MAX_SLOTS {
-            return Err(FormatError::Malformed("the header does not have 1 to 64 slots"));
-        }
-        if self.epoch == 0 || self.master == 0 {
-            return Err(FormatError::Malformed("a number in the header is zero"));
-        }
-        let slots = self.slot.into_iter().map(SlotText::into_slot).collect::<Result<Vec<_>, _>>()?;
-        let recipients: BTreeSet<_> = slots.iter().map(|slot| &slot.recipient).collect();
-        if recipients.len() != slots.len() {
-            return Err(FormatError::Malformed("two slots have the same recipient"));
-        }
-        Ok(Header {
-            id: unhex(&self.id)?,
-            epoch: self.epoch,
-            signing_key: unhex(&self.signing_key)?,
-            master: self.master,
-            ring: unbase64(&self.ring)?,
-            master_commitment: unhex(&self.master_commitment)?,
-            index_commitment: unhex(&self.index_commitment)?,
-            slots,
-            extra: self.extra,
-        })
-    }
-}
-
-impl SlotText {
-    fn into_slot(self) -> Result<Slot, FormatError> {
-        let kind = match (self.kind.as_str(), self.salt, self.m, self.t, self.p) {
-            ("passphrase", Some(salt), Some(m), Some(t), Some(p)) => {
-                let salt = unbase64(&salt)?;
-                let salt = salt.try_into().map_err(|_| FormatError::Malformed("a salt is not 16 bytes"))?;
-                SlotKind::Passphrase(salt, Argon2Cost { m, t, p })
-            }
-            ("raw", None, None, None, None) => SlotKind::Raw,
-            ("age", None, None, None, None) => SlotKind::Age,
-            ("passphrase" | "raw" | "age", ..) => {
-                return Err(FormatError::Malformed("the parameters of a slot do not fit its kind"));
-            }
-            // A kind of the future may use these names; they must survive a rewrite.
-            (_, None, None, None, None) => SlotKind::Other(self.kind),
-            _ => return Err(FormatError::Malformed("the parameters of a slot do not fit its kind")),
-        };
-        let full = match self.access.as_str() {
-            "full" => true,
-            "limited" => false,
-            _ => return Err(FormatError::Malformed("the access of a slot is neither full nor limited")),
-        };
-        Ok(Slot {
-            kind,
-            full,
-            recipient: self.recipient,
-            label: unbase64(&self.label)?,
-            wrap: unbase64(&self.wrap)?,
-            extra: self.extra,
-        })
-    }
-}
-
-impl From<&Slot> for SlotText {
-    fn from(slot: &Slot) -> Self {
-        let kdf = match &slot.kind {
-            SlotKind::Passphrase(salt, cost) => Some((BASE64.encode(salt), *cost)),
-            _ => None,
-        };
-        Self {
-            kind: slot.kind.word().to_owned(),
-            access: if slot.full { "full" } else { "limited" }.to_owned(),
-            recipient: slot.recipient.clone(),
-            label: BASE64.encode(&slot.label),
-            wrap: BASE64.encode(&slot.wrap),
-            salt: kdf.as_ref().map(|(salt, _)| salt.clone()),
-            m: kdf.as_ref().map(|(_, cost)| cost.m),
-            t: kdf.as_ref().map(|(_, cost)| cost.t),
-            p: kdf.as_ref().map(|(_, cost)| cost.p),
-            extra: slot.extra.clone(),
-        }
-    }
-}
-
 /// Lower-case hex digits.
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
@@ -476,10 +338,6 @@ pub fn unhex<const N: usize>(text: &str) -> Result<[u8; N], FormatError> {
         *byte = digit(pair[0])? << 4 | digit(pair[1])?;
     }
     Ok(out)
-}
-
-fn unbase64(text: &str) -> Result<Vec<u8>, FormatError> {
-    BASE64.decode(text).map_err(|_| FormatError::Malformed("base64 in the header is malformed"))
 }
 
 #[cfg(test)]
