@@ -1,8 +1,9 @@
 //! Keeps the start of the program cheap, and lays out the word list.
 //!
 //! A process that lives for a millisecond pays for every shared library that the loader maps and for every page that it relocates
-//! (`docs/performance.md`). So the binary takes the compiler's support library from its static archive where the
-//! C compiler has one, packs its relocations where the C library understands that, and holds the word list as one text without pointers.
+//! (`docs/performance.md`). So the binary is linked at a fixed address, with the C library and the compiler's support library from their static
+//! archives where the C compiler has them, and holds the word list as one text without pointers. `VAULT_PIE=1` asks for a position-independent
+//! binary that is linked with the C library of the system, whose relocations are packed where that library understands it.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -16,11 +17,12 @@ fn main() {
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
     let native = variable("HOST") == variable("TARGET");
     if native && variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu" {
-        link_statically(&out);
+        link_support_library(&out);
         order_functions();
         println!("cargo::rerun-if-env-changed=VAULT_PIE");
         if variable("VAULT_PIE").is_empty() {
             println!("cargo::rustc-link-arg-bins=-no-pie");
+            link_c_library(&out);
         } else if glibc().is_some_and(|version| version >= (2, 36)) {
             println!("cargo::rustc-link-arg-bins=-Wl,-z,pack-relative-relocs");
         }
@@ -44,8 +46,36 @@ fn order_functions() {
     }
 }
 
+/// Links the binary with the archive of the C library: without a loader that maps, relocates and looks up symbols, a third of what a short process
+/// costs is gone. The compiler asks for the shared libraries by name; linker scripts of these names, which only the binary's link sees, name the
+/// archives instead.
+fn link_c_library(out: &Path) {
+    let directory = out.join("libc");
+    let _ = std::fs::remove_dir_all(&directory);
+    // Where these are parts of the C library, their archives are there and empty.
+    let libraries = ["c", "m", "rt", "pthread", "util", "dl"];
+    let archives: Vec<_> = libraries.iter().filter_map(|name| Some((name, archive_path(&format!("lib{name}.a"))?))).collect();
+    let support = archive_path("libgcc_eh.a");
+    if archives.len() < libraries.len() || support.is_none() || !is_gnu_compatible_linker() {
+        return;
+    }
+    std::fs::create_dir_all(&directory).expect("OUT_DIR is writable");
+    for (name, path) in archives {
+        std::fs::write(directory.join(format!("lib{name}.so")), format!("INPUT({})\n", path.display()))
+            .expect("OUT_DIR is writable");
+    }
+    println!("cargo::rustc-link-arg-bins=-L{}", directory.display());
+    println!("cargo::rustc-link-arg-bins=-static");
+}
+
+/// Whether the linker is the one that the compiler brings or a C compiler, and not something that was named in its place.
+fn is_gnu_compatible_linker() -> bool {
+    let flags = std::env::var("CARGO_ENCODED_RUSTFLAGS").unwrap_or_default();
+    !flags.contains("linker") && !flags.contains("crt-static") && std::env::var_os("RUSTC_LINKER").is_none()
+}
+
 /// Puts a linker script before the shared library of the same name that names the archive instead.
-fn link_statically(out: &Path) {
+fn link_support_library(out: &Path) {
     let directory = out.join("link");
     // What an earlier build left there would still be found.
     let _ = std::fs::remove_dir_all(&directory);
