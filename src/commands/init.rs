@@ -1,18 +1,14 @@
 //! `vault init`
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use clap::Args;
 
 use super::context::{Context, state_directory};
 use super::exit;
 use super::files::make_parent;
-use super::keys::read_key_file;
-use crate::crypto::{self, AgeRecipient, Argon2Cost};
-use crate::secret::{Passphrase, RawKey};
+use super::keys::{parse_recipient, read_or_make_key, warn_weak};
+use crate::crypto::Argon2Cost;
 use crate::vault::{Error, ErrorKind, NewSlot, Result, Vault};
 
 /// Make a new vault
@@ -41,10 +37,7 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
         slots.push((label("key file"), NewSlot::RawKey(read_or_make_key(context, &file)?)));
     }
     for recipient in &args.recipient {
-        let recipient = AgeRecipient::parse(recipient).map_err(|_| {
-            Error::usage("a recipient is an age X25519 public key").hint("it looks like age1… ; `age-keygen` makes one")
-        })?;
-        slots.push((label("recipient"), NewSlot::Recipient(recipient)));
+        slots.push((label("recipient"), NewSlot::Recipient(parse_recipient(recipient)?)));
     }
     // A passphrase that is named beside a key is another way in; one in a variable may be meant for another vault.
     let named = context.global.passphrase_fd.is_some() || context.global.passphrase_file.is_some();
@@ -82,31 +75,4 @@ fn number_labels(slots: &mut [(String, NewSlot)]) {
 fn exists(path: &Path) -> Error {
     Error::new(ErrorKind::Conflict, "exists", format!("{} exists already; it was not touched", path.display()))
         .hint("choose another path with --vault")
-}
-
-fn warn_weak(context: &Context, passphrase: &Passphrase) {
-    let text = String::from_utf8_lossy(passphrase.expose());
-    // Beyond a hundred characters the estimate takes long, and the passphrase is not the weak spot.
-    let start: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(text.chars().take(100).collect());
-    if zxcvbn::zxcvbn(&start, &[]).score() < zxcvbn::Score::Three {
-        context.note(
-            "warning: this passphrase is weak; whoever gets the file can try it. `vault generate words:6` makes a strong one",
-        );
-    }
-}
-
-/// A key file that is missing is made: 32 random bytes, 0600.
-fn read_or_make_key(context: &Context, path: &PathBuf) -> Result<RawKey> {
-    let key = crypto::random_key()?;
-    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
-        Ok(mut file) => {
-            file.write_all(key.as_ref())
-                .and_then(|()| file.sync_all())
-                .map_err(|error| Error::io(format!("write {}", path.display()), &error))?;
-            context.note(&format!("made the key file {}: keep a copy, nothing opens the vault without it", path.display()));
-            Ok(RawKey::new(key))
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_key_file(path),
-        Err(error) => Err(Error::io(format!("create {}", path.display()), &error)),
-    }
 }

@@ -1,13 +1,17 @@
 //! Which key a run unlocks with: the first that options, variables or configuration give, in the documented order; last a question.
 
-use std::path::Path;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
+use clap::Args;
 use zeroize::Zeroizing;
 
 use super::context::{Context, path_variable, text_variable};
 use super::files::{read_all, read_file};
-use crate::crypto::AgeIdentity;
+use crate::crypto::{self, AgeIdentity, AgeRecipient};
 use crate::process;
 use crate::secret::{Passphrase, RawKey};
 use crate::term::output;
@@ -104,6 +108,75 @@ impl Context {
         })?;
         let text = prompter.new_secret("New passphrase").map_err(|error| Error::io("read the passphrase", &error))?;
         Ok(Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())))
+    }
+}
+
+/// Where a new passphrase comes from, beside the one that unlocks.
+#[derive(Args, Debug)]
+pub struct NewPassphrase {
+    /// Read the new passphrase from this open file descriptor
+    #[arg(long, value_name = "FD", conflicts_with = "new_passphrase_file")]
+    new_passphrase_fd: Option<i32>,
+    /// Read the new passphrase from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    new_passphrase_file: Option<PathBuf>,
+}
+
+impl NewPassphrase {
+    /// Whether one of the options was given.
+    pub fn is_given(&self) -> bool {
+        self.new_passphrase_fd.is_some() || self.new_passphrase_file.is_some()
+    }
+
+    /// The new passphrase: as the options say; asked twice at a terminal; else the first line of standard input.
+    pub fn read(&self, context: &Context) -> Result<Passphrase> {
+        let passphrase = match (self.new_passphrase_fd, &self.new_passphrase_file) {
+            (Some(fd), _) => passphrase_from_fd(fd)?,
+            (None, Some(path)) => passphrase_from_file(path)?,
+            (None, None) => {
+                let value = context.value_from_input("New passphrase", true)?;
+                first_line(Zeroizing::new(value.expose().to_vec()))?
+            }
+        };
+        if passphrase.expose().is_empty() {
+            return Err(Error::usage("the passphrase is empty"));
+        }
+        warn_weak(context, &passphrase);
+        Ok(passphrase)
+    }
+}
+
+/// Reads a recipient.
+pub fn parse_recipient(text: &str) -> Result<AgeRecipient> {
+    AgeRecipient::parse(text)
+        .map_err(|_| Error::usage("a recipient is an age X25519 public key").hint("it looks like age1… ; `age-keygen` makes one"))
+}
+
+/// Warns about a passphrase that could be guessed.
+pub fn warn_weak(context: &Context, passphrase: &Passphrase) {
+    let text = String::from_utf8_lossy(passphrase.expose());
+    // Beyond a hundred characters the estimate takes long, and the passphrase is not the weak spot.
+    let start: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(text.chars().take(100).collect());
+    if zxcvbn::zxcvbn(&start, &[]).score() < zxcvbn::Score::Three {
+        context.note(
+            "warning: this passphrase is weak; whoever gets the file can try it. `vault generate words:6` makes a strong one",
+        );
+    }
+}
+
+/// A key file that is missing is made: 32 random bytes, 0600.
+pub fn read_or_make_key(context: &Context, path: &Path) -> Result<RawKey> {
+    let key = crypto::random_key()?;
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(mut file) => {
+            file.write_all(key.as_ref())
+                .and_then(|()| file.sync_all())
+                .map_err(|error| Error::io(format!("write {}", path.display()), &error))?;
+            context.note(&format!("made the key file {}: keep a copy, nothing opens the vault without it", path.display()));
+            Ok(RawKey::new(key))
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_key_file(path),
+        Err(error) => Err(Error::io(format!("create {}", path.display()), &error)),
     }
 }
 

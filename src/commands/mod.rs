@@ -24,6 +24,7 @@ mod history;
 mod import;
 mod info;
 mod init;
+mod key;
 mod keys;
 mod list;
 mod man;
@@ -89,6 +90,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(backup::BackupArgs),
     subcommand!(restore::RestoreArgs),
     subcommand!(diff::DiffArgs),
+    subcommand!(key::KeyArgs, "recipient"),
     subcommand!(trust::TrustArgs),
     subcommand!(completions::CompletionsArgs),
     subcommand!(man::ManArgs),

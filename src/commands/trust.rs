@@ -18,9 +18,10 @@ pub fn run(context: &mut Context, _args: TrustArgs) -> Result<u8> {
     let vault = context.unlock_and_trust(&path)?;
     let mut rows = vec![vec!["vault".to_owned(), vault.id()]];
     rows.extend(vault.fingerprint().map(|fingerprint| vec!["fingerprint".to_owned(), fingerprint]));
-    for (label, slot) in vault.slots()? {
-        let access = if slot.full { "full" } else { "limited" };
-        rows.push(vec![format!("slot {}", output::printable(&label)), format!("{} {access} {}", slot.kind, slot.recipient)]);
+    for slot in vault.slots()? {
+        let access = if slot.info.full { "full" } else { "limited" };
+        let what = format!("{} {access} {}", slot.info.kind, slot.info.recipient);
+        rows.push(vec![format!("slot {}", output::printable(&slot.label)), what]);
     }
     output::print(&output::columns(&rows))?;
     Ok(exit::OK)

@@ -1,6 +1,7 @@
 //! Keys of the tree: ordered and typed by their first byte (SPEC, section 6).
 
 use super::FormatError;
+use super::exposure::ExposureKey;
 use crate::crypto::Hash;
 use crate::name::{Category, EntryId, Environment, Name};
 
@@ -16,13 +17,15 @@ pub const EXPIRY: u8 = 0x04;
 pub const DUE: u8 = 0x05;
 /// Older data keys.
 pub const OLDER_KEY: u8 = 0x06;
+/// Slots that were removed, and what they could read.
+pub const EXPOSURE: u8 = 0x07;
 /// Users, tokens and settings, sealed by the system key.
 pub const SYSTEM: u8 = 0x10;
 /// Records of earlier epochs, by sequence number.
 pub const LINEAGE: u8 = 0x7e;
 
 /// Where keys of keyspaces would stand that this version does not know and that are critical: a writer that finds one must not write.
-pub const UNKNOWN: [(u8, u8); 4] = [(0x00, ENTRY), (OLDER_KEY + 1, SYSTEM), (SYSTEM + 1, LINEAGE), (LINEAGE + 1, 0x80)];
+pub const UNKNOWN: [(u8, u8); 4] = [(0x00, ENTRY), (EXPOSURE + 1, SYSTEM), (SYSTEM + 1, LINEAGE), (LINEAGE + 1, 0x80)];
 
 fn entry_text(key: &mut Vec<u8>, id: &EntryId) {
     key.extend_from_slice(id.environment_text().as_bytes());
@@ -110,6 +113,38 @@ pub fn parse_older_key(key: &[u8]) -> Result<(&str, u64), FormatError> {
         }
         _ => Err(malformed()),
     }
+}
+
+/// Key of a slot that was removed.
+pub fn exposure(label: &str, removed: u64) -> Vec<u8> {
+    let mut key = vec![EXPOSURE];
+    key.extend_from_slice(label.as_bytes());
+    key.push(0);
+    key.extend_from_slice(&removed.to_be_bytes());
+    key
+}
+
+/// Key of an entry that a removed slot could read.
+pub fn exposed(label: &str, removed: u64, uid: &[u8; 16]) -> Vec<u8> {
+    let mut key = exposure(label, removed);
+    key.extend_from_slice(uid);
+    key
+}
+
+/// Reads a key of [`exposure`] or [`exposed`].
+pub fn parse_exposure(key: &[u8]) -> Result<ExposureKey<'_>, FormatError> {
+    let rest = key.strip_prefix(&[EXPOSURE]).ok_or_else(malformed)?;
+    let end = rest.iter().position(|byte| *byte == 0).ok_or_else(malformed)?;
+    let label = std::str::from_utf8(&rest[..end]).map_err(|_| malformed())?;
+    if label.is_empty() || label.contains(char::is_control) {
+        return Err(malformed());
+    }
+    let (removed, uid) = rest[end + 1..].split_first_chunk::<8>().ok_or_else(malformed)?;
+    let uid = match uid {
+        [] => None,
+        uid => Some(uid.try_into().map_err(|_| malformed())?),
+    };
+    Ok(ExposureKey { label, removed: u64::from_be_bytes(*removed), uid })
 }
 
 /// Key that remembers an earlier record.

@@ -4,6 +4,7 @@
 
 pub mod cbor;
 pub mod commit;
+pub mod exposure;
 pub mod header;
 pub mod keyspace;
 pub mod padding;

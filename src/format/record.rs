@@ -69,13 +69,15 @@ pub struct Version {
     pub compartment: String,
     /// The number that its seal binds: another than `number` after a merge renumbered it.
     pub sealed_as: u64,
+    /// The version whose value this one repeats, after a rollback to it.
+    pub repeats: Option<u64>,
     unknown: Unknown,
 }
 
 impl Version {
     /// A version.
     pub fn new(number: u64, created: u64, kind: Kind, key: u64, compartment: String) -> Self {
-        Self { number, created, kind, key, compartment, sealed_as: number, unknown: Unknown::default() }
+        Self { number, created, kind, key, compartment, sealed_as: number, repeats: None, unknown: Unknown::default() }
     }
 }
 
@@ -141,7 +143,12 @@ impl EntryRecord {
             for version in &self.versions {
                 let compartment = !version.compartment.is_empty();
                 let renumbered = version.sealed_as != version.number;
-                e.map(4 + u64::from(compartment) + u64::from(renumbered) + version.unknown.count())?;
+                e.map(
+                    4 + u64::from(compartment)
+                        + u64::from(renumbered)
+                        + u64::from(version.repeats.is_some())
+                        + version.unknown.count(),
+                )?;
                 e.u8(0)?.u64(version.number)?.u8(1)?.u64(version.created)?;
                 e.u8(2)?.u8(version.kind as u8)?.u8(3)?.u64(version.key)?;
                 if compartment {
@@ -149,6 +156,9 @@ impl EntryRecord {
                 }
                 if renumbered {
                     e.u8(5)?.u64(version.sealed_as)?;
+                }
+                if let Some(repeats) = version.repeats {
+                    e.u8(7)?.u64(repeats)?;
                 }
                 e.writer_mut().extend_from_slice(version.unknown.bytes());
             }
@@ -243,7 +253,7 @@ impl EntryRecord {
 fn read_version(d: &mut Decoder<'_>) -> Result<Version, FormatError> {
     let (mut number, mut created, mut kind, mut key) = (None, None, None, None);
     let mut compartment = String::new();
-    let mut sealed_as = None;
+    let (mut sealed_as, mut repeats) = (None, None);
     let unknown = read_map(d, |field, d| {
         match field {
             0 => number = Some(d.u64()?),
@@ -259,13 +269,14 @@ fn read_version(d: &mut Decoder<'_>) -> Result<Version, FormatError> {
             3 => key = Some(d.u64()?),
             4 => compartment = d.str()?.to_owned(),
             5 => sealed_as = Some(d.u64()?),
+            7 => repeats = Some(d.u64()?),
             _ => return Ok(false),
         }
         Ok(true)
     })?;
     match (number, created, kind, key) {
         (Some(number), Some(created), Some(kind), Some(key)) => {
-            Ok(Version { number, created, kind, key, compartment, sealed_as: sealed_as.unwrap_or(number), unknown })
+            Ok(Version { number, created, kind, key, compartment, sealed_as: sealed_as.unwrap_or(number), repeats, unknown })
         }
         _ => Err(malformed()),
     }

@@ -60,6 +60,15 @@ impl DataKeys {
         Ok(self.0.insert(compartment.to_owned(), key))
     }
 
+    /// The newest keys of some compartments once more, for a slot that is to wrap them.
+    pub fn of(&self, chosen: impl Fn(&str) -> bool) -> Self {
+        let copy = |key: &NumberedKey| {
+            let bytes = Zeroizing::new(*key.key.expose());
+            NumberedKey { key: DataKey::new(bytes), unknown: key.unknown.clone(), ..*key }
+        };
+        Self(self.0.iter().filter(|(name, _)| chosen(name)).map(|(name, key)| (name.clone(), copy(key))).collect())
+    }
+
     /// The compartments, ascending.
     pub fn compartments(&self) -> impl Iterator<Item = &str> {
         self.0.keys().map(String::as_str)

@@ -120,7 +120,7 @@ impl Vault {
             Ok(Walk::Continue(()))
         })?;
         for (compartment, chain) in &chains {
-            let Some(newest) = self.data.newest(compartment) else {
+            let Some(newest) = self.keys.data().newest(compartment) else {
                 // Only a limited key lacks the newest of a compartment that has older ones.
                 if self.limited() {
                     continue;

@@ -5,10 +5,13 @@
 mod check;
 mod entries;
 mod error;
+mod exposure;
 pub mod field;
 pub mod generate;
 mod import;
 mod read;
+mod reseal;
+mod slots;
 mod standing;
 mod unlock;
 mod witness;
@@ -21,23 +24,26 @@ use std::time::Duration;
 pub use check::Checked;
 pub use entries::{Entry, VersionInfo};
 pub use error::{Error, ErrorKind, Result};
+pub use exposure::Exposure;
 pub use import::{Import, ImportPolicy};
 pub use read::{Filter, Found, Scope};
+pub use slots::{KeyNumber, KeyNumbers, KeysChanged, Limit, Rotation, SlotView};
 pub use unlock::{Credential, Locked, NewSlot, SlotInfo};
 pub use write::{Change, MakeWrite, Outcome, Write};
 
-use crate::crypto::Hash;
+use crate::crypto::{self, Hash};
 use crate::format::FormatError;
 use crate::format::header::hex;
 use crate::format::keyspace;
 use crate::format::record::{ValueContext, Version};
-use crate::format::slot::{DataKeys, NumberedKey, OlderKey};
+use crate::format::slot::{DataKeys, KeyRing, NumberedKey, OlderKey};
 use crate::name::{Category, EntryId};
-use crate::secret::{DataKey, SecretValue};
+use crate::secret::{MasterKey, SecretValue};
 use crate::store::file::storage::OsPlace;
-use crate::store::file::{Facts, FileKeys, FileOptions, FileStore, Known, OpenedFile};
+use crate::store::file::{Facts, FileOptions, FileStore, Known, OpenedFile};
 use crate::store::{Snapshot, Store, Walk};
 use standing::Standing;
+use unlock::Opened;
 use witness::Witness;
 
 /// What to do when a file is not the one that this machine expects.
@@ -113,8 +119,25 @@ pub struct Vault {
     store: Arc<dyn Store>,
     file: Option<FileSide>,
     id: [u8; 16],
-    data: DataKeys,
+    keys: Keys,
     options: Options,
+}
+
+/// What the slot that was opened gives beyond the keys of the file itself.
+enum Keys {
+    /// The master key, and everything that it seals.
+    Full(MasterKey, KeyRing),
+    /// The data keys of some compartments.
+    Limited(DataKeys),
+}
+
+impl Keys {
+    fn data(&self) -> &DataKeys {
+        match self {
+            Self::Full(_, ring) => &ring.data,
+            Self::Limited(data) => data,
+        }
+    }
 }
 
 /// What a vault in a file has beyond its store.
@@ -123,17 +146,14 @@ struct FileSide {
     witness: Option<Witness>,
     standing: Standing,
     path: PathBuf,
+    /// The public half of the slot that was opened.
+    opened_by: String,
 }
 
 impl Vault {
-    pub(crate) fn assemble(
-        place: Arc<OsPlace>,
-        file: OpenedFile,
-        keys: FileKeys,
-        data: DataKeys,
-        options: Options,
-    ) -> Result<Self> {
-        let id = keys.id;
+    fn assemble(place: Arc<OsPlace>, file: OpenedFile, opened: Opened, options: Options) -> Result<Self> {
+        let Opened { file: file_keys, keys, slot: opened_by } = opened;
+        let id = file_keys.id;
         let path = place.path().to_owned();
         let witness = match (&options.witness_directory, options.witness) {
             (_, WitnessPolicy::Off) | (None, _) => None,
@@ -145,21 +165,20 @@ impl Vault {
             acknowledged: memory.as_ref().and_then(|memory| memory.acknowledged_in.map(|file| (memory.newest.hash, file))),
         };
         let file_options = FileOptions { lock_timeout: options.lock_timeout, ..FileOptions::default() };
-        let store = Arc::new(FileStore::new(place, file, keys, known, file_options)?);
+        let store = Arc::new(FileStore::new(place, file, file_keys, known, file_options)?);
         let standing = Standing::judge(&store, memory, witness.as_ref(), &options)?;
         if witness.is_some() {
             // What is written later, under the lock, is built on what was judged here or on what came of it.
             store.demand_descent(standing.judged());
         }
-        let side = FileSide { store: store.clone(), witness, standing, path };
-        Ok(Self { store, file: Some(side), id, data, options })
+        let side = FileSide { store: store.clone(), witness, standing, path, opened_by };
+        Ok(Self { store, file: Some(side), id, keys, options })
     }
 
     /// A vault over another engine, with fresh keys: nothing of it outlives the process.
     pub fn over(store: Arc<dyn Store>, options: Options) -> Result<Self> {
-        let mut data = DataKeys::default();
-        data.advance("", NumberedKey::new(1, 0, DataKey::new(crate::crypto::random_key()?)))?;
-        Ok(Self { store, file: None, id: crate::crypto::random()?, data, options })
+        let keys = Keys::Full(MasterKey::new(crypto::random_key()?), KeyRing::generate(0)?);
+        Ok(Self { store, file: None, id: crypto::random()?, keys, options })
     }
 
     /// What the user should know about the file before trusting what it says; empty if nothing.
@@ -187,18 +206,6 @@ impl Vault {
         self.file.as_ref().map(|file| file.store.facts())
     }
 
-    /// The slots with their labels.
-    pub fn slots(&self) -> Result<Vec<(String, SlotInfo)>> {
-        let Some(file) = &self.file else { return Ok(Vec::new()) };
-        let label_key = file.store.keys().index.slot_label();
-        let mut slots = Vec::new();
-        for slot in &file.store.header()?.slots {
-            let info = SlotInfo { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone() };
-            slots.push((slot.open_label(&self.id, label_key)?.text, info));
-        }
-        Ok(slots)
-    }
-
     /// Runs `read` on the newest state. If it meets damage while the file was being replaced, it runs once more on what is there now.
     pub(crate) fn read<T>(&self, read: &mut dyn FnMut(&Arc<dyn Snapshot>) -> Result<T>) -> Result<T> {
         let snapshot = self.store.snapshot()?;
@@ -214,28 +221,23 @@ impl Vault {
 
     /// Whether the key at hand opens some compartments only.
     fn limited(&self) -> bool {
-        self.file.as_ref().is_some_and(|file| file.store.keys().signer.is_none())
+        matches!(self.keys, Keys::Limited(_))
     }
 
     /// The compartment of values in this category and environment (SPEC, section 2).
     fn compartment(&self, category: Option<&Category>, id: &EntryId) -> String {
-        let is_one = |name: String| self.data.newest(&name).map(|_| name);
-        let by_category = category.and_then(|category| is_one(format!("category:{category}")));
-        let by_environment = id.environment.as_ref().and_then(|environment| is_one(format!("env:{environment}")));
-        match (by_category, by_environment) {
-            (Some(category), Some(environment)) => format!("{category}\u{1f}{environment}"),
-            (one, other) => one.or(other).unwrap_or_default(),
-        }
+        compartment_of(self.keys.data(), category, id)
     }
 
     fn seal(&self, uid: &[u8; 16], version: &Version, value: &SecretValue) -> Result<Vec<u8>> {
-        let key = self.data.newest(&version.compartment).filter(|key| key.number == version.key).ok_or_else(not_permitted)?;
+        let key =
+            self.keys.data().newest(&version.compartment).filter(|key| key.number == version.key).ok_or_else(not_permitted)?;
         Ok(self.value_context(uid, version).seal(key, value)?)
     }
 
     fn open(&self, snapshot: &dyn Snapshot, uid: &[u8; 16], version: &Version, sealed: &[u8]) -> Result<SecretValue> {
         let context = self.value_context(uid, version);
-        let newest = self.data.newest(&version.compartment).ok_or_else(not_permitted)?;
+        let newest = self.keys.data().newest(&version.compartment).ok_or_else(not_permitted)?;
         if newest.number == version.key {
             return Ok(context.open(&newest.key, newest.number, sealed)?);
         }
@@ -292,6 +294,17 @@ impl Vault {
     }
 }
 
+/// The compartment of values in this category and environment, where these are the keys that there are.
+fn compartment_of(data: &DataKeys, category: Option<&Category>, id: &EntryId) -> String {
+    let is_one = |name: String| data.newest(&name).map(|_| name);
+    let by_category = category.and_then(|category| is_one(format!("category:{category}")));
+    let by_environment = id.environment.as_ref().and_then(|environment| is_one(format!("env:{environment}")));
+    match (by_category, by_environment) {
+        (Some(category), Some(environment)) => format!("{category}\u{1f}{environment}"),
+        (one, other) => one.or(other).unwrap_or_default(),
+    }
+}
+
 /// The number of the first older data key of a compartment behind `number`.
 fn older_key_behind(snapshot: &dyn Snapshot, compartment: &str, number: u64) -> Result<Option<u64>> {
     let mut found = None;
@@ -318,6 +331,7 @@ fn not_permitted() -> Error {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::secret::DataKey;
     use crate::store::Batch;
     use crate::store::memory::MemoryStore;
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::error::{Error, ErrorKind, Result};
+use super::slots::{SlotView, no_slot};
 use super::witness::{Memory, Witness};
 use super::{Options, Vault, WitnessPolicy, fingerprint};
 use crate::format::FormatError;
@@ -115,10 +116,10 @@ impl Standing {
         }
         let added: Vec<&String> = slots.difference(&memory.slots).collect();
         if !added.is_empty() {
-            let label_key = store.keys().index.slot_label();
+            let keys = store.keys();
             let mut labels = Vec::new();
             for slot in header.slots.iter().filter(|slot| added.contains(&&slot.recipient)) {
-                labels.push(format!("'{}' ({})", slot.open_label(&header.id, label_key)?.text, slot.recipient));
+                labels.push(format!("'{}' ({})", slot.open_label(&header.id, keys.index.slot_label())?.text, slot.recipient));
             }
             standing.refuse(Refusal::Slots(labels), options)?;
         } else if slots != memory.slots {
@@ -186,6 +187,39 @@ impl Vault {
             Some(refusal) => Err(refusal.error()),
             None => Ok(()),
         }
+    }
+
+    /// Remembers a commit that was acknowledged and gave the vault other keys or slots: they are the expected ones from here on.
+    pub(super) fn acknowledge_keys(&self, committed: &Committed) {
+        let Some(file) = &self.file else { return };
+        let (Some(witness), Ok(header)) = (&file.witness, file.store.header()) else { return };
+        let acknowledged = file.store.acknowledged().filter(|(hash, _)| *hash == committed.revision.hash).map(|(_, id)| id);
+        remember(witness, &mut |old| match old {
+            Some(old) if old.newest.sequence > committed.revision.sequence => Some(old),
+            old => {
+                let mut memory = Memory::new(committed.revision, header.signing_key, recipients(&header));
+                memory.acknowledged_in = acknowledged;
+                memory.unknown = old.map(|old| old.unknown).unwrap_or_default();
+                Some(memory)
+            }
+        });
+    }
+
+    /// Accepts one slot that this machine has not seen, and goes on comparing the vault with all else that it remembers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotFound`] if there is no slot of this label.
+    pub fn trust_slot(&self, label: &str) -> Result<SlotView> {
+        let named = |slot: &SlotView| slot.label == label || slot.info.recipient == label;
+        let slot = self.slots()?.into_iter().find(named).ok_or_else(|| no_slot(label))?;
+        if let Some(witness) = self.file.as_ref().and_then(|file| file.witness.as_ref()) {
+            let accept = |mut memory: Memory| {
+                memory.slots.insert(slot.info.recipient.clone());
+                memory
+            };
+            witness.update(&mut |old| old.map(accept)).map_err(|error| Error::io("remember the slot", &error))?;
+        }
+        Ok(slot)
     }
 
     /// Remembers a commit that was acknowledged.

@@ -6,13 +6,14 @@ use std::sync::Arc;
 use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
+use super::slots::check_label;
 use super::witness::Witness;
-use super::{Options, Vault};
+use super::{Keys, Options, Vault};
 use crate::crypto::keys::{self, Commitments, IndexKeys};
 use crate::crypto::{self, AgeIdentity, AgeRecipient, Argon2Cost, Signer, Verifier};
 use crate::format::FormatError;
 use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader};
-use crate::format::slot::{DataKeys, KeyRing, LimitedKeys, SlotPayload};
+use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
 use crate::secret::{MasterKey, Passphrase, RawKey};
 use crate::store::StoreError;
 use crate::store::file::storage::{OsPlace, Place};
@@ -97,20 +98,16 @@ impl Locked {
     /// [`ErrorKind::Stale`] and [`ErrorKind::NotPermitted`] as the witness in `options` says.
     pub fn unlock(self, credential: &Credential, options: Options) -> Result<Vault> {
         let header = self.file.header();
-        let payload = open_slot(header, credential)?;
-        let (index, public, signer, data) = open_keys(header, payload)?;
-        let id = *header.id();
-        let keys = FileKeys {
-            id,
-            index,
-            verifier: Verifier::new(&public).map_err(|_| FormatError::NotAuthentic("the header"))?,
-            signer,
-        };
-        Vault::assemble(self.place, self.file, keys, data, options)
+        let (slot, payload) = open_slot(header, credential)?;
+        let opened = open_keys(header, slot, payload)?;
+        Vault::assemble(self.place, self.file, opened, options)
     }
 }
 
-fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<SlotPayload> {
+/// The public half of a slot, and what it wraps.
+type Unwrapped = (String, SlotPayload);
+
+fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Unwrapped> {
     let id = header.id();
     match credential {
         Credential::RawKey(key) => {
@@ -130,7 +127,7 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<SlotP
     }
 }
 
-fn try_identity(header: &UnverifiedHeader, identity: &AgeIdentity, kind: &SlotKind) -> Result<Option<SlotPayload>> {
+fn try_identity(header: &UnverifiedHeader, identity: &AgeIdentity, kind: &SlotKind) -> Result<Option<Unwrapped>> {
     let mut slots = header.slots().iter().filter(|slot| slot.kind == *kind);
     // Where there is one slot of the kind, trying it costs less than computing the public half that would be compared.
     if let (Some(slot), None) = (slots.next(), slots.next())
@@ -145,7 +142,7 @@ fn try_identity(header: &UnverifiedHeader, identity: &AgeIdentity, kind: &SlotKi
     }
 }
 
-fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<SlotPayload> {
+fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<Unwrapped> {
     let wrong = || Error::new(ErrorKind::Locked, "wrong_passphrase", "the passphrase does not open this vault");
     let mut work = 0;
     let mut refused = None;
@@ -174,37 +171,55 @@ fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<
     }
 }
 
-fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &AgeIdentity) -> Result<SlotPayload> {
+fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &AgeIdentity) -> Result<Unwrapped> {
     let padded = crypto::decrypt_age(identity, &slot.wrap).map_err(|_| FormatError::NotAuthentic("a slot"))?;
     let payload = SlotPayload::decode(&padded, header.id())?;
     if slot.full != matches!(payload, SlotPayload::Full(..)) {
         return Err(FormatError::NotAuthentic("a slot").into());
     }
-    Ok(payload)
+    Ok((slot.recipient.clone(), payload))
 }
 
-type Opened = (IndexKeys, [u8; 32], Option<Signer>, DataKeys);
+/// What an opened slot gives.
+pub(super) struct Opened {
+    /// What opens the file.
+    pub file: FileKeys,
+    /// What else there is.
+    pub keys: Keys,
+    /// The public half of the slot.
+    pub slot: String,
+}
 
 /// What a slot's payload gives, compared with what the header claims.
-fn open_keys(header: &UnverifiedHeader, payload: SlotPayload) -> Result<Opened> {
-    let id = header.id();
+fn open_keys(header: &UnverifiedHeader, slot: String, payload: SlotPayload) -> Result<Opened> {
+    let id = *header.id();
     let claimed = header.commitments();
-    let (index, public, signer, data) = match payload {
+    let not_authentic = || FormatError::NotAuthentic("the header");
+    let (index, public, signer, keys) = match payload {
         SlotPayload::Full(number, master, _) => {
             let (claimed_number, sealed) = header.sealed_ring();
-            if number != claimed_number || keys::commit_to_master(&master, id) != claimed.master {
-                return Err(FormatError::NotAuthentic("the header").into());
+            if number != claimed_number || keys::commit_to_master(&master, &id) != claimed.master {
+                return Err(not_authentic().into());
             }
-            let ring = KeyRing::open(&master, id, number, sealed)?;
+            let ring = KeyRing::open(&master, &id, number, sealed)?;
             let signer = Signer::new(&ring.signing);
-            (ring.index, signer.public(), Some(signer), ring.data)
+            if keys::commit_to_index(&ring.index, &id) != claimed.index {
+                return Err(not_authentic().into());
+            }
+            (IndexKeys::derive(&ring.index, &id), signer.public(), Some(signer), Keys::Full(master, ring))
         }
-        SlotPayload::Limited(LimitedKeys { index, public, data, .. }) => (index, public, None, data),
+        SlotPayload::Limited(LimitedKeys { index, public, data, .. }) => {
+            if keys::commit_to_index(&index, &id) != claimed.index {
+                return Err(not_authentic().into());
+            }
+            (IndexKeys::derive(&index, &id), public, None, Keys::Limited(data))
+        }
     };
-    if public != *header.claimed_signing_key() || keys::commit_to_index(&index, id) != claimed.index {
-        return Err(FormatError::NotAuthentic("the header").into());
+    if public != *header.claimed_signing_key() {
+        return Err(not_authentic().into());
     }
-    Ok((IndexKeys::derive(&index, id), public, signer, data))
+    let verifier = Verifier::new(&public).map_err(|_| not_authentic())?;
+    Ok(Opened { file: FileKeys { id, index, verifier, signer }, keys, slot })
 }
 
 impl Vault {
@@ -259,8 +274,9 @@ impl Vault {
     }
 }
 
-fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: &Zeroizing<Vec<u8>>) -> Result<Slot> {
-    let (kind, recipient) = match slot {
+/// The kind and the public half of a slot to be made; for a passphrase this costs a key derivation, so it is done before the lock is taken.
+pub(super) fn public_half(id: &[u8; 16], slot: &NewSlot) -> Result<(SlotKind, AgeRecipient)> {
+    Ok(match slot {
         NewSlot::RawKey(key) => (SlotKind::Raw, keys::raw_key_identity(key, id)?.recipient()),
         NewSlot::Recipient(recipient) => (SlotKind::Age, recipient.clone()),
         NewSlot::Passphrase(passphrase, cost) => {
@@ -269,7 +285,12 @@ fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: 
             let identity = AgeIdentity::from_secret(&*crypto::argon2id(passphrase, &salt, cost)?)?;
             (SlotKind::Passphrase(salt, cost), identity.recipient())
         }
-    };
+    })
+}
+
+fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: &Zeroizing<Vec<u8>>) -> Result<Slot> {
+    check_label(label)?;
+    let (kind, recipient) = public_half(id, slot)?;
     let file = crypto::encrypt_age(&recipient, payload)?;
     Ok(Slot::new(id, index.slot_label(), kind, true, recipient.to_string(), &SlotLabel::full(label), file)?)
 }

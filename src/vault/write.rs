@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::entries::Entry;
 use super::error::{Error, ErrorKind, Result};
+use super::exposure::note_copy;
 use super::read::{entry_in, not_found};
 use super::{Vault, not_permitted};
 use crate::crypto;
@@ -113,9 +114,9 @@ impl Vault {
         self.change(now, &mut |snapshot, batch| {
             let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
             let value = self.value_in(snapshot, &entry, Some(number))?;
-            let kind = entry.record().version(number).map_or(Kind::Bytes, |version| version.kind);
-            let write = Write { value: Some((value, kind)), ..Write::default() };
-            self.write_entry(snapshot, batch, id, &write, now)
+            let version = entry.record().version(number).ok_or_else(missing_value)?;
+            let write = Write { value: Some((value, version.kind)), ..Write::default() };
+            self.write_version(snapshot, batch, id, &write, Some(version.repeats.unwrap_or(number)), now)
         })
         .map(|((version, created), note)| Outcome { version, created, note })
     }
@@ -173,6 +174,7 @@ impl Vault {
             record.meta.clone_from(&old.meta);
             record.expires = old.expires;
             self.add_version(batch, to, &mut record, &value, entry.kind(), now)?;
+            note_copy(snapshot, batch, old, &record)?;
             put_record(batch, to, &record, None);
             batch.count_entries(1);
             Ok(())
@@ -218,6 +220,19 @@ impl Vault {
         write: &Write,
         now: u64,
     ) -> Result<(u64, bool)> {
+        self.write_version(snapshot, batch, id, write, None, now)
+    }
+
+    /// `repeats`: the version whose value this write brings back.
+    fn write_version(
+        &self,
+        snapshot: &dyn Snapshot,
+        batch: &mut Batch,
+        id: &EntryId,
+        write: &Write,
+        repeats: Option<u64>,
+        now: u64,
+    ) -> Result<(u64, bool)> {
         let old = entry_in(snapshot, id)?;
         check_conditions(old.as_ref(), id, write)?;
         let created = old.is_none();
@@ -244,8 +259,14 @@ impl Vault {
         }
         check_labels(&record)?;
         apply(&mut record.expires, &write.expires);
+        if let Some(old) = &old {
+            self.seal_for_compartment(snapshot, batch, old, &mut record)?;
+        }
         if let Some((value, kind)) = &write.value {
             self.add_version(batch, id, &mut record, value, *kind, now)?;
+            if let Some(last) = record.versions.last_mut() {
+                last.repeats = repeats;
+            }
             let keep = self.options.keep_versions.clamp(1, MAX_VERSIONS);
             while record.versions.len() > keep {
                 let dropped = record.versions.remove(0);
@@ -270,7 +291,7 @@ impl Vault {
             return Err(Error::new(ErrorKind::Usage, "value_too_large", format!("the value of '{id}' is larger than 16 MiB")));
         }
         let compartment = self.compartment(record.category.as_ref(), id);
-        let key = self.data.newest(&compartment).ok_or_else(not_permitted)?.number;
+        let key = self.keys.data().newest(&compartment).ok_or_else(not_permitted)?.number;
         let number = record.current.checked_add(1).ok_or(StoreError::TooLarge("no version number is left"))?;
         let version = Version::new(number, now, kind, key, compartment);
         batch.put(keyspace::value(id, version.number), self.seal(&record.uid, &version, value)?);
@@ -279,16 +300,48 @@ impl Vault {
         Ok(())
     }
 
+    /// Seals the values of an entry anew that belong to another compartment since its category changed: whoever may read the one is not to read
+    /// what was moved out of it, and the other way round.
+    fn seal_for_compartment(
+        &self,
+        snapshot: &dyn Snapshot,
+        batch: &mut Batch,
+        old: &Entry,
+        record: &mut EntryRecord,
+    ) -> Result<()> {
+        let id = old.id();
+        let compartment = self.compartment(record.category.as_ref(), id);
+        if compartment == self.compartment(old.record().category.as_ref(), id) {
+            return Ok(());
+        }
+        self.seal_versions(snapshot, batch, old, record, id, &compartment)
+    }
+
+    /// Opens all values of an entry and seals them for a compartment, at a place.
+    fn seal_versions(
+        &self,
+        snapshot: &dyn Snapshot,
+        batch: &mut Batch,
+        old: &Entry,
+        record: &mut EntryRecord,
+        to: &EntryId,
+        compartment: &str,
+    ) -> Result<()> {
+        let key = self.keys.data().newest(compartment).ok_or_else(not_permitted)?.number;
+        for version in &mut record.versions {
+            let value = self.value_in(snapshot, old, Some(version.number))?;
+            version.key = key;
+            compartment.clone_into(&mut version.compartment);
+            batch.put(keyspace::value(to, version.number), self.seal(&record.uid, version, &value)?);
+        }
+        Ok(())
+    }
+
     /// Moves an entry whose values belong to another compartment at its new place: each is opened and sealed anew.
     fn move_sealed_anew(&self, snapshot: &dyn Snapshot, batch: &mut Batch, entry: &Entry, to: &EntryId, now: u64) -> Result<()> {
         let mut record = EntryRecord { modified: now, ..entry.record().clone() };
         let compartment = self.compartment(record.category.as_ref(), to);
-        let key = self.data.newest(&compartment).ok_or_else(not_permitted)?.number;
-        for version in &mut record.versions {
-            let value = self.value_in(snapshot, entry, Some(version.number))?;
-            *version = Version::new(version.number, version.created, version.kind, key, compartment.clone());
-            batch.put(keyspace::value(to, version.number), self.seal(&record.uid, version, &value)?);
-        }
+        self.seal_versions(snapshot, batch, entry, &mut record, to, &compartment)?;
         remove_entry(batch, entry);
         put_record(batch, to, &record, None);
         batch.count_entries(1);
@@ -297,7 +350,7 @@ impl Vault {
 }
 
 /// A keyspace of a later version that is critical: whoever does not know it would leave it behind untrue.
-fn refuse_unknown(snapshot: &dyn Snapshot) -> Result<()> {
+pub(super) fn refuse_unknown(snapshot: &dyn Snapshot) -> Result<()> {
     for (from, to) in keyspace::UNKNOWN {
         let mut found = false;
         snapshot.range(&[from], Some(&[to]), &mut |_, _| {

@@ -3,7 +3,7 @@
 use vault::crypto::Hash;
 use vault::store::StoreError;
 use vault::store::file::storage::FileId;
-use vault::store::file::{FileStore, Known};
+use vault::store::file::{FileStore, Known, Renewal};
 
 use crate::medium::{Call, Failure, Fault, Medium, Then};
 use crate::random::{Random, each_case, scaled};
@@ -16,7 +16,7 @@ pub enum Step {
     Create,
     Commit(Changes),
     Compact,
-    /// Replaces the sealed key ring, which the engine does not look into.
+    /// Replaces what a slot wraps, which the engine does not look into.
     ChangeHeader(u8),
     /// Another process takes over.
     Reopen,
@@ -46,7 +46,7 @@ pub fn found(medium: &Medium) -> Result<Expected, StoreError> {
 
 fn holds(store: &FileStore) -> Result<(Contents, u8), StoreError> {
     let (_, contents) = contents(store)?;
-    Ok((contents, store.header()?.ring[0]))
+    Ok((contents, store.header()?.slots[0].wrap[0]))
 }
 
 /// What a machine remembers of the vault.
@@ -101,10 +101,11 @@ impl Script {
 }
 
 pub fn change_header(store: &FileStore, mark: u8) -> Result<vault::store::Committed, StoreError> {
-    store.change_header(6, &mut |header| {
+    // Not the ring: whoever unlocked another one has to unlock anew.
+    store.renew(6, |header, _| {
         let mut header = header.clone();
-        header.ring[0] = mark;
-        Ok(header)
+        header.slots[0].wrap[0] = mark;
+        Ok::<_, StoreError>(Renewal::of_header(header))
     })
 }
 

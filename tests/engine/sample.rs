@@ -57,7 +57,7 @@ impl Sample {
         let mut header = Header::new(self.id, self.signer().public(), 1, vec![0; 300], commitments);
         let label = SlotLabel::full("somebody");
         let slot =
-            Slot::new(&self.id, keys.index.slot_label(), SlotKind::Raw, true, "age1somebody".to_owned(), &label, vec![3; 200]);
+            Slot::new(&self.id, keys.index.slot_label(), SlotKind::Raw, true, "age1somebody".to_owned(), &label, vec![0; 200]);
         header.slots.push(slot.unwrap());
         header
     }

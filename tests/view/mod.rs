@@ -180,9 +180,10 @@ fn say(vault: &Vault, path: &Path, request: &Value) -> Result<Value> {
     // What the public interface does not tell (uids, compartments, times of rotation) is read from the records themselves.
     let below = Below::open(path, &credential(request))?;
     let mut slots = Vec::new();
-    for ((text, info), slot) in vault.slots()?.into_iter().zip(&below.store.header()?.slots) {
+    for (seen, slot) in vault.slots()?.into_iter().zip(&below.store.header()?.slots) {
         let label = slot.open_label(&below.store.keys().id, below.store.keys().index.slot_label())?;
-        assert_eq!(label.text, text);
+        let (text, info) = (seen.label, seen.info);
+        assert_eq!((&label.text, &label.compartments), (&text, &seen.compartments));
         let access = if info.full { "full" } else { "limited" };
         slots.push(json!({
             "kind": info.kind, "access": access, "recipient": info.recipient, "label": text, "compartments": label.compartments,

@@ -62,7 +62,12 @@ pub struct SlotLabel {
 impl SlotLabel {
     /// A label of a full slot.
     pub fn full(text: &str) -> Self {
-        Self { text: text.to_owned(), ..Self::default() }
+        Self::limited(text, BTreeSet::new())
+    }
+
+    /// A label of a slot that opens these compartments.
+    pub fn limited(text: &str, compartments: BTreeSet<String>) -> Self {
+        Self { text: text.to_owned(), compartments, ..Self::default() }
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
@@ -125,9 +130,16 @@ impl Slot {
         label: &SlotLabel,
         wrap: Vec<u8>,
     ) -> Result<Self, FormatError> {
+        let mut slot = Self { kind, full, recipient, label: Vec::new(), wrap, extra: toml::Table::new() };
+        slot.seal_label(id, label_key, label)?;
+        Ok(slot)
+    }
+
+    /// Seals the label under another index key's label key.
+    pub fn seal_label(&mut self, id: &[u8; 16], label_key: &[u8; 32], label: &SlotLabel) -> Result<(), FormatError> {
         let padded = super::padding::pad(&label.encode());
-        let label = crypto::seal(label_key, Self::label_aad(id, &recipient).as_bytes(), &padded)?;
-        Ok(Self { kind, full, recipient, label, wrap, extra: toml::Table::new() })
+        self.label = crypto::seal(label_key, Self::label_aad(id, &self.recipient).as_bytes(), &padded)?;
+        Ok(())
     }
 
     /// Opens the label.

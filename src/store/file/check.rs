@@ -1,6 +1,6 @@
 //! Verifying every byte of a vault file.
 
-use super::{FileStore, State, commit, record_context};
+use super::{FileStore, State, commit};
 use crate::format::header::UnverifiedHeader;
 use crate::format::{BLOCK, FormatError};
 use crate::store::StoreError;
@@ -22,30 +22,32 @@ impl FileStore {
     /// Verifies the header's own signature, every commit's span and its place in the chain, and every page that the newest root reaches.
     pub fn check(&self) -> Result<Checked, StoreError> {
         let state = self.refresh()?;
-        self.check_header(&state)?;
-        let commits = self.check_commits(&state)?;
-        let live = state.reader(&self.keys).verify(state.root())?;
+        state.check_header()?;
+        let commits = state.check_commits()?;
+        let live = state.reader().verify(state.root())?;
         if live != state.newest.record.live {
             return Err(FormatError::Malformed("the count of live bytes is wrong").into());
         }
         let end = state.newest.record.offset + BLOCK;
         Ok(Checked { bytes: state.length, commits, live, tail: state.length - end })
     }
+}
 
-    fn check_header(&self, state: &State) -> Result<(), StoreError> {
-        let bytes = commit::read(state.storage.as_ref(), 0, state.header.length() as usize)?;
+impl State {
+    fn check_header(&self) -> Result<(), StoreError> {
+        let bytes = commit::read(self.storage.as_ref(), 0, self.header.length() as usize)?;
         let header = UnverifiedHeader::parse(&bytes)?;
         header.verify_signature(&self.keys.verifier).map_err(|error| StoreError::from(error).at(0))?;
-        if header.hash() != state.newest.record.header_hash {
+        if header.hash() != self.newest.record.header_hash {
             return Err(StoreError::from(FormatError::NotAuthentic("the header")).at(0));
         }
         Ok(())
     }
 
-    fn check_commits(&self, state: &State) -> Result<u64, StoreError> {
-        let storage = state.storage.as_ref();
-        let context = record_context(&self.keys, &state.header);
-        let mut record = state.newest.record.clone();
+    fn check_commits(&self) -> Result<u64, StoreError> {
+        let storage = self.storage.as_ref();
+        let context = self.record_context();
+        let mut record = self.newest.record.clone();
         let mut commits = 1;
         loop {
             if commit::hash_span(storage, record.span_start, record.offset)? != record.span_hash {

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use commit::{Newest, find_newest};
+pub use compact::Renewal;
 use storage::{FileId, Place, Storage, read_most};
 use transaction::FileTransaction;
 use tree::{NodeCache, PageReader, Root};
@@ -104,6 +105,8 @@ fn read_header(storage: &dyn Storage) -> Result<UnverifiedHeader, StoreError> {
 /// A file and its newest commit, both authentic.
 struct State {
     storage: Arc<dyn Storage>,
+    /// What opens this file: a rewrite may give its successor other ones.
+    keys: Arc<FileKeys>,
     header: UnverifiedHeader,
     id: FileId,
     length: u64,
@@ -112,9 +115,10 @@ struct State {
 }
 
 impl State {
-    fn load(file: OpenedFile, keys: &FileKeys) -> Result<Self, StoreError> {
+    fn load(file: OpenedFile, keys: &Arc<FileKeys>) -> Result<Self, StoreError> {
         let OpenedFile { storage, header } = file;
-        let context = record_context(keys, &header);
+        let keys = keys.clone();
+        let context = record_context(&keys, &header);
         let find = || {
             let status = storage.status().map_err(StoreError::io("read the vault"))?;
             let newest = find_newest(storage.as_ref(), status.length, &context, &keys.verifier, &header.hash())?;
@@ -126,7 +130,7 @@ impl State {
             found => found?,
         };
         header.authenticated(&keys.verifier, &newest.record.header_hash).map_err(|error| StoreError::from(error).at(0))?;
-        Ok(Self { storage, header, id: status.id, length: status.length, newest, cache: NodeCache::default() })
+        Ok(Self { storage, keys, header, id: status.id, length: status.length, newest, cache: NodeCache::default() })
     }
 
     /// Whether the newest record is still in its place: one that was undone may have been followed by another of the same length.
@@ -135,14 +139,33 @@ impl State {
         Ok(Hash::of(&block.map_err(StoreError::io("read the vault"))?) == self.newest.hash)
     }
 
-    fn reader<'a>(&'a self, keys: &'a FileKeys) -> PageReader<'a> {
+    fn reader(&self) -> PageReader<'_> {
         PageReader {
             storage: self.storage.as_ref(),
-            context: PageContext { id: &keys.id, epoch: self.header.epoch(), key: keys.index.page() },
+            context: PageContext { id: &self.keys.id, epoch: self.header.epoch(), key: self.keys.index.page() },
             from: self.header.length(),
             to: self.newest.record.offset,
             cache: &self.cache,
         }
+    }
+
+    /// Whether what was unlocked here is what stands in a file that was opened later. The sealed ring too: a writer that does not know of a new
+    /// data key would seal by one that may be destroyed already.
+    fn same_keys(&self, file: &OpenedFile) -> Result<(), StoreError> {
+        let same = file.header.id() == &self.keys.id
+            && file.header.claimed_signing_key() == self.keys.verifier.public()
+            && file.header.commitments() == self.header.commitments()
+            && file.header.sealed_ring() == self.header.sealed_ring();
+        if same { Ok(()) } else { Err(StoreError::KeysChanged) }
+    }
+
+    fn record_context(&self) -> RecordContext<'_> {
+        record_context(&self.keys, &self.header)
+    }
+
+    /// The header, which the newest record vouches for.
+    fn header(&self) -> Result<&Header, StoreError> {
+        Ok(self.header.authenticated(&self.keys.verifier, &self.newest.record.header_hash)?)
     }
 
     fn root(&self) -> Root {
@@ -153,7 +176,7 @@ impl State {
         Revision { sequence: self.newest.record.sequence, hash: self.newest.hash }
     }
 
-    fn descends_from(&self, keys: &FileKeys, revision: &Revision) -> Result<bool, StoreError> {
+    fn descends_from(&self, revision: &Revision) -> Result<bool, StoreError> {
         let newest = &self.newest;
         if newest.hash == revision.hash {
             return Ok(true);
@@ -162,10 +185,10 @@ impl State {
             return Ok(false);
         }
         let key = crate::format::keyspace::lineage(revision.sequence, &revision.hash);
-        if self.reader(keys).get(self.root(), &key)?.is_some() {
+        if self.reader().get(self.root(), &key)?.is_some() {
             return Ok(true);
         }
-        let context = record_context(keys, &self.header);
+        let context = self.record_context();
         let mut record = newest.record.clone();
         loop {
             if record.previous_hash == Some(revision.hash) || record.merged == Some(revision.hash) {
@@ -189,7 +212,6 @@ fn record_context<'a>(keys: &'a FileKeys, header: &UnverifiedHeader) -> RecordCo
 /// The vault file, unlocked.
 pub struct FileStore {
     place: Arc<dyn Place>,
-    keys: Arc<FileKeys>,
     options: FileOptions,
     shared: Mutex<Shared>,
 }
@@ -212,9 +234,9 @@ impl FileStore {
         known: Known,
         options: FileOptions,
     ) -> Result<Self, StoreError> {
-        let state = Arc::new(State::load(file, &keys)?);
+        let state = Arc::new(State::load(file, &Arc::new(keys))?);
         let shared = Mutex::new(Shared { state, known, demanded: None, poisoned: false });
-        Ok(Self { place, keys: Arc::new(keys), options, shared })
+        Ok(Self { place, options, shared })
     }
 
     /// Writes a new vault file: the header, and an empty first commit. Nothing may be at the place.
@@ -236,13 +258,12 @@ impl FileStore {
 
     /// The authenticated header of the file as it was seen last.
     pub fn header(&self) -> Result<Header, StoreError> {
-        let state = self.state();
-        Ok(state.header.authenticated(&self.keys.verifier, &state.newest.record.header_hash)?.clone())
+        Ok(self.state().header()?.clone())
     }
 
-    /// The keys.
-    pub fn keys(&self) -> &FileKeys {
-        &self.keys
+    /// The keys of the file as it was seen last.
+    pub fn keys(&self) -> Arc<FileKeys> {
+        self.state().keys.clone()
     }
 
     /// Which file this is, as it was seen last.
@@ -274,7 +295,7 @@ impl FileStore {
 
     /// Whether the newest record, as it was seen last, descends from `revision` (SPEC, section 7).
     pub fn descends_from(&self, revision: &Revision) -> Result<bool, StoreError> {
-        self.state().descends_from(&self.keys, revision)
+        self.state().descends_from(revision)
     }
 
     /// From now on a change is refused as [`StoreError::Older`] unless the state that it is made from descends from `revision`.
@@ -295,16 +316,16 @@ impl FileStore {
         Ok(Committed { revision, note: None })
     }
 
-    /// Replaces the header by writing the file anew; `change` is given the header as it is under the lock.
-    pub fn change_header(
+    /// Writes the file anew with what `make` plans from the header and the state under the lock.
+    pub fn renew<'a, E: From<StoreError>>(
         &self,
         time: u64,
-        change: &mut dyn FnMut(&Header) -> Result<Header, StoreError>,
-    ) -> Result<Committed, StoreError> {
+        make: impl FnOnce(&Header, &Arc<dyn Snapshot>) -> Result<Renewal<'a>, E>,
+    ) -> Result<Committed, E> {
         let transaction = self.lock()?;
-        let old = transaction.state.header.authenticated(&self.keys.verifier, &transaction.state.newest.record.header_hash)?;
-        let new = change(old)?;
-        let revision = transaction.rewrite(&transaction.state, Some(new), time)?;
+        let snapshot: Arc<dyn Snapshot> = Arc::new(FileSnapshot { state: transaction.state.clone() });
+        let renewal = make(transaction.state.header()?, &snapshot)?;
+        let revision = transaction.rewrite(&transaction.state, Some(renewal), time)?;
         Ok(Committed { revision, note: None })
     }
 
@@ -328,25 +349,18 @@ impl FileStore {
             return Ok(state);
         }
         let file = OpenedFile::open(self.place.as_ref())?;
-        self.same_keys(&file)?;
-        let state = Arc::new(State::load(file, &self.keys)?);
+        state.same_keys(&file)?;
+        let state = Arc::new(State::load(file, &state.keys)?);
         self.shared().state = state.clone();
         Ok(state)
-    }
-
-    fn same_keys(&self, file: &OpenedFile) -> Result<(), StoreError> {
-        let state = self.state();
-        let same = file.header.id() == &self.keys.id
-            && file.header.claimed_signing_key() == self.keys.verifier.public()
-            && file.header.commitments() == state.header.commitments();
-        if same { Ok(()) } else { Err(StoreError::KeysChanged) }
     }
 
     fn lock(&self) -> Result<FileTransaction<'_>, StoreError> {
         if self.shared().poisoned {
             return Err(StoreError::StateUnknown(std::io::Error::other("an earlier write of this process failed")));
         }
-        if self.keys.signer.is_none() {
+        let seen = self.state();
+        if seen.keys.signer.is_none() {
             return Err(StoreError::ReadOnlyKey);
         }
         let deadline = Instant::now() + self.options.lock_timeout;
@@ -364,19 +378,15 @@ impl FileStore {
                 Err(error) => return Err(StoreError::Io { doing: "look at the vault", source: error }),
             }
             // The header could have been read before the lock was there; a header never changes within one inode.
-            self.same_keys(&file)?;
-            let state = Arc::new(State::load(file, &self.keys)?);
+            seen.same_keys(&file)?;
+            let state = Arc::new(State::load(file, &seen.keys)?);
             let demanded = self.shared().demanded;
             if let Some(demanded) = demanded
-                && !state.descends_from(&self.keys, &demanded)?
+                && !state.descends_from(&demanded)?
             {
                 return Err(StoreError::Older);
             }
-            return Ok(FileTransaction {
-                store: self,
-                snapshot: FileSnapshot { state: state.clone(), keys: self.keys.clone() },
-                state,
-            });
+            return Ok(FileTransaction { store: self, snapshot: FileSnapshot { state: state.clone() }, state });
         }
     }
 }
@@ -406,7 +416,7 @@ pub struct Facts {
 
 impl Store for FileStore {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
-        Ok(Arc::new(FileSnapshot { state: self.refresh()?, keys: self.keys.clone() }))
+        Ok(Arc::new(FileSnapshot { state: self.refresh()? }))
     }
 
     fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
@@ -416,7 +426,6 @@ impl Store for FileStore {
 
 struct FileSnapshot {
     state: Arc<State>,
-    keys: Arc<FileKeys>,
 }
 
 impl Snapshot for FileSnapshot {
@@ -429,10 +438,10 @@ impl Snapshot for FileSnapshot {
     }
 
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.state.reader(&self.keys).get(self.state.root(), key)
+        self.state.reader().get(self.state.root(), key)
     }
 
     fn range(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.state.reader(&self.keys).range(self.state.root(), from, to, visit)
+        self.state.reader().range(self.state.root(), from, to, visit)
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::commit::{self, Appender, MAX_SPAN};
 use super::tree::TreeWriter;
-use super::{COMPACT_FLOOR, COMPACT_MOST, FileSnapshot, FileStore, OpenedFile, State, record_context};
+use super::{COMPACT_FLOOR, COMPACT_MOST, FileSnapshot, FileStore, OpenedFile, State};
 use crate::crypto::Hash;
 use crate::format::BLOCK;
 use crate::format::commit::Record;
@@ -85,7 +85,7 @@ impl FileTransaction<'_> {
     /// The state behind the commit that was just made, through the descriptor that holds the lock.
     fn reload(&self) -> Result<State, StoreError> {
         let file = OpenedFile { storage: self.state.storage.clone(), header: self.state.header.clone() };
-        State::load(file, &self.store.keys)
+        State::load(file, &self.state.keys)
     }
 
     /// Makes the newest record durable, unless it is known to be (SPEC, section 5, "Settling").
@@ -106,13 +106,12 @@ impl FileTransaction<'_> {
 
     fn append(&self, batch: Batch, time: u64) -> Result<(Record, Hash), StoreError> {
         let state = self.state.as_ref();
-        let keys = self.store.keys.as_ref();
-        let signer = keys.signer.as_ref().ok_or(StoreError::ReadOnlyKey)?;
+        let signer = state.keys.signer.as_ref().ok_or(StoreError::ReadOnlyKey)?;
         let old = &state.newest.record;
         let span_start = old.offset + BLOCK;
         let entries = old.entries.saturating_add_signed(batch.entries());
         let mut out = Appender::new(state.storage.as_ref(), span_start, state.length, Some(MAX_SPAN))?;
-        let reader = state.reader(keys);
+        let reader = state.reader();
         let mut writer = TreeWriter { reader: &reader, out: &mut out, live: old.live };
         let root = writer.apply(state.root(), &batch.into_sorted())?;
         let live = writer.live;
@@ -124,7 +123,7 @@ impl FileTransaction<'_> {
         record.live = live;
         record.entries = entries;
         record.time = time;
-        out.finish(record, &record_context(keys, &state.header), signer)
+        out.finish(record, &state.record_context(), signer)
     }
 
     /// After a write that is not going to be acknowledged: back to the old end, before anybody else gets the lock. The error is the one that counts.

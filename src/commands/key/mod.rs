@@ -1,0 +1,55 @@
+//! `vault key`: one file for each of its subcommands. This one only lists and dispatches.
+
+mod add;
+mod exposure;
+mod list;
+mod passwd;
+mod remove;
+mod rename;
+mod rotate;
+mod status;
+mod trust;
+
+use clap::{Args, Subcommand};
+
+use super::context::Context;
+use crate::vault::Result;
+
+/// Who can open the vault, and its keys
+///
+/// A slot is one way to unlock: a passphrase, a key file, an age or SSH key. A full slot opens everything; a limited one opens names, metadata and
+/// the values of some categories or environments, and cannot write.
+#[derive(Args, Debug)]
+pub struct KeyArgs {
+    #[command(subcommand)]
+    command: KeyCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum KeyCommand {
+    #[command(visible_alias = "ls")]
+    List(list::ListArgs),
+    Add(add::AddArgs),
+    #[command(visible_alias = "rm")]
+    Remove(remove::RemoveArgs),
+    Rename(rename::RenameArgs),
+    Passwd(passwd::PasswdArgs),
+    Rotate(rotate::RotateArgs),
+    Status(status::StatusArgs),
+    Exposure(exposure::ExposureArgs),
+    Trust(trust::TrustArgs),
+}
+
+pub fn run(context: &mut Context, args: KeyArgs) -> Result<u8> {
+    match args.command {
+        KeyCommand::List(args) => list::run(context, args),
+        KeyCommand::Add(args) => add::run(context, args),
+        KeyCommand::Remove(args) => remove::run(context, args),
+        KeyCommand::Rename(args) => rename::run(context, args),
+        KeyCommand::Passwd(args) => passwd::run(context, args),
+        KeyCommand::Rotate(args) => rotate::run(context, args),
+        KeyCommand::Status(args) => status::run(context, args),
+        KeyCommand::Exposure(args) => exposure::run(context, args),
+        KeyCommand::Trust(args) => trust::run(context, args),
+    }
+}
