@@ -257,7 +257,9 @@ impl Vault {
             make(&mut plan)?;
             exposed = plan.exposed;
             next = Some(copy_of(&plan.master));
-            plan.finish(&resealed)
+            let renewal = plan.finish(&resealed)?;
+            this.announce(&renewal.header);
+            Ok::<_, Error>(renewal)
         })?;
         let next = next.ok_or_else(|| Error::new(ErrorKind::Internal, "internal", "the renewal was not planned"))?;
         let header = file.store.header()?;

@@ -65,7 +65,7 @@ impl Standing {
             // What another vault at this path was no longer matters; if it cannot be forgotten, the user is asked again.
             let _ = witness.forget_others();
         }
-        let Some(memory) = memory else {
+        let Some(mut memory) = memory else {
             // A vault of another id is no first sight of a vault where one is known: recipients stand in the clear, so anybody can make a vault
             // that the same identity or passphrase opens.
             if !options.trust && witness.knows_another() {
@@ -82,7 +82,13 @@ impl Standing {
             return Ok(standing);
         }
         if memory.signing_key != public {
-            return Err(other_vault());
+            if memory.announced != Some(public) {
+                return Err(other_vault());
+            }
+            // This machine gave the vault its new keys, and died before it could say so: what it was about to do is what it did.
+            memory = Memory { signing_key: public, slots: slots.clone(), announced: None, ..memory };
+            let announced = memory.clone();
+            remember(witness, &mut |_| Some(announced.clone()));
         }
         let mut forward = store.descends_from(&memory.newest)?;
         if !forward {
@@ -203,6 +209,17 @@ impl Vault {
                 Some(memory)
             }
         });
+    }
+
+    /// Remembers which signing key and slots the vault is about to get, before it does: what this machine makes needs no consent later.
+    pub(super) fn announce(&self, header: &Header) {
+        let Some(witness) = self.file.as_ref().and_then(|file| file.witness.as_ref()) else { return };
+        let announce = |mut memory: Memory| {
+            memory.announced = (memory.signing_key != header.signing_key).then_some(header.signing_key);
+            memory.slots.extend(recipients(header));
+            memory
+        };
+        remember(witness, &mut |old| old.map(announce));
     }
 
     /// Accepts one slot that this machine has not seen, and goes on comparing the vault with all else that it remembers.

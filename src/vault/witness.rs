@@ -29,6 +29,9 @@ pub struct Memory {
     pub signing_key: [u8; 32],
     /// The public halves of the slots.
     pub slots: BTreeSet<String>,
+    /// The public signing key that a change of keys was about to give the vault. Its process may have died between the rename and the note that
+    /// it did so; whoever finds this key in the file finds what this machine made.
+    pub announced: Option<[u8; 32]>,
     /// A record that the user accepted though it is older than one that was seen.
     pub accepted: Option<Hash>,
     /// Optional fields of a later version.
@@ -38,12 +41,13 @@ pub struct Memory {
 impl Memory {
     /// What is remembered at first sight.
     pub fn new(newest: Revision, signing_key: [u8; 32], slots: BTreeSet<String>) -> Self {
-        Self { newest, acknowledged_in: None, signing_key, slots, accepted: None, unknown: Unknown::default() }
+        Self { newest, acknowledged_in: None, signing_key, slots, announced: None, accepted: None, unknown: Unknown::default() }
     }
 
     fn encode(&self) -> Vec<u8> {
         let map = cbor::encode(512, |e| {
-            let optional = u64::from(self.acknowledged_in.is_some()) + u64::from(self.accepted.is_some());
+            let optional = [self.acknowledged_in.is_some(), self.accepted.is_some(), self.announced.is_some()];
+            let optional = optional.iter().filter(|present| **present).count() as u64;
             e.map(4 + optional + self.unknown.count())?;
             e.u8(0)?.u64(self.newest.sequence)?.u8(1)?.bytes(&self.newest.hash.0)?;
             e.u8(2)?.bytes(&self.signing_key)?.u8(3)?.array(self.slots.len() as u64)?;
@@ -55,6 +59,9 @@ impl Memory {
             }
             if let Some(accepted) = &self.accepted {
                 e.u8(5)?.bytes(&accepted.0)?;
+            }
+            if let Some(announced) = &self.announced {
+                e.u8(6)?.bytes(announced)?;
             }
             e.writer_mut().extend_from_slice(self.unknown.bytes());
             Ok(())
@@ -72,7 +79,7 @@ impl Memory {
         }
         let read = |d: &mut minicbor::Decoder<'_>| {
             let (mut sequence, mut newest, mut key, mut slots) = (None, None, None, None);
-            let (mut file, mut accepted) = (None, None);
+            let (mut file, mut accepted, mut announced) = (None, None, None);
             let unknown = read_map(d, |field, d| {
                 match field {
                     0 => sequence = Some(d.u64()?),
@@ -92,14 +99,21 @@ impl Memory {
                         file = Some(FileId { device: d.u64()?, inode: d.u64()? });
                     }
                     5 => accepted = Some(Hash(array(d)?)),
+                    6 => announced = Some(array(d)?),
                     _ => return Ok(false),
                 }
                 Ok(true)
             })?;
             match (sequence, newest, key, slots) {
-                (Some(sequence), Some(hash), Some(signing_key), Some(slots)) => {
-                    Ok(Self { newest: Revision { sequence, hash }, acknowledged_in: file, signing_key, slots, accepted, unknown })
-                }
+                (Some(sequence), Some(hash), Some(signing_key), Some(slots)) => Ok(Self {
+                    newest: Revision { sequence, hash },
+                    acknowledged_in: file,
+                    signing_key,
+                    slots,
+                    announced,
+                    accepted,
+                    unknown,
+                }),
                 _ => Err(malformed()),
             }
         };

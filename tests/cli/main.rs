@@ -22,6 +22,7 @@ mod hygiene;
 mod import;
 mod info;
 mod init;
+mod key;
 mod list;
 mod man;
 mod mv;

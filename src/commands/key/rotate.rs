@@ -20,7 +20,7 @@ pub struct RotateArgs {
     #[arg(long, group = "which")]
     data: bool,
     /// Also seal every value by the new data keys and destroy the old ones; what `vault encrypt` made with those does not open any more
-    #[arg(long, requires = "data")]
+    #[arg(long, requires = "data", conflicts_with = "master")]
     reseal: bool,
 }
 
