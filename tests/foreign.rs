@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use vault::crypto::AgeIdentity;
+use vault::crypto::X25519Identity;
 use vault::{Credential, EntryId, ErrorKind, Kind, Locked, Name, NewSlot, Options, SecretValue, Vault, Write};
 
 #[test]
@@ -44,8 +44,8 @@ fn a_foreign_vault_is_refused_until_it_is_trusted() {
     std::fs::remove_dir_all(&directory).unwrap();
 }
 
-fn identity() -> AgeIdentity {
-    AgeIdentity::from_secret(&[9; 32]).unwrap()
+fn identity() -> X25519Identity {
+    X25519Identity::from_secret(&[9; 32]).unwrap()
 }
 
 fn id() -> EntryId {
@@ -54,5 +54,5 @@ fn id() -> EntryId {
 
 fn open(path: &Path, seen: &Path, trust: bool) -> Result<Vault, vault::Error> {
     let options = Options { witness_directory: Some(seen.to_owned()), trust, ..Options::default() };
-    Locked::open(path)?.unlock(&Credential::Identities(vec![identity()]), options)
+    Locked::open(path)?.unlock(&Credential::Identities(vec![identity().into()]), options)
 }

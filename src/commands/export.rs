@@ -124,7 +124,7 @@ fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
 fn encrypt(context: &Context, args: &ExportArgs, text: &[u8]) -> Result<Vec<u8>> {
     if let Some(recipient) = &args.recipient {
         let recipient =
-            AgeRecipient::parse(recipient).map_err(|_| Error::usage("a recipient is an age X25519 public key, age1…"))?;
+            AgeRecipient::parse(recipient).map_err(|error| Error::usage(format!("the recipient cannot be used: {error}")))?;
         return Ok(encrypt_age(&recipient, text)?);
     }
     let prompter = context.prompter().ok_or_else(|| {

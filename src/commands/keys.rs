@@ -148,8 +148,10 @@ impl NewPassphrase {
 
 /// Reads a recipient.
 pub fn parse_recipient(text: &str) -> Result<AgeRecipient> {
-    AgeRecipient::parse(text)
-        .map_err(|_| Error::usage("a recipient is an age X25519 public key").hint("it looks like age1… ; `age-keygen` makes one"))
+    AgeRecipient::parse(text).map_err(|error| {
+        Error::usage(format!("a recipient cannot be used: {error}"))
+            .hint("a recipient is age1… (`age-keygen` makes one), or a public SSH key: ssh-ed25519 AAAA… or ssh-rsa AAAA…")
+    })
 }
 
 /// Warns about a passphrase that could be guessed.

@@ -6,7 +6,7 @@ use hkdf::Hkdf;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::{AgeIdentity, CryptoError};
+use super::{CryptoError, X25519Identity};
 use crate::secret::{IndexKey, MasterKey, RawKey};
 
 /// Domain labels of associated data and signed messages.
@@ -84,8 +84,8 @@ pub fn commit_to_index(key: &IndexKey, id: &[u8; 16]) -> [u8; 32] {
 }
 
 /// The X25519 identity of a raw-key slot.
-pub fn raw_key_identity(key: &RawKey, id: &[u8; 16]) -> Result<AgeIdentity, CryptoError> {
-    AgeIdentity::from_secret(&derive(key.expose(), id, "vault/1 raw-key slot"))
+pub fn raw_key_identity(key: &RawKey, id: &[u8; 16]) -> Result<X25519Identity, CryptoError> {
+    X25519Identity::from_secret(&derive(key.expose(), id, "vault/1 raw-key slot"))
 }
 
 fn derive(key: &[u8; 32], id: &[u8; 16], label: &str) -> Zeroizing<[u8; 32]> {

@@ -9,7 +9,10 @@ mod sign;
 mod transcript;
 
 pub use aead::{NONCE, OVERHEAD, TAG, open, open_in_place, seal, seal_into};
-pub use age::{AgeIdentity, AgeRecipient, decrypt_age, decrypt_age_with_passphrase, encrypt_age, encrypt_age_with_passphrase};
+pub use age::{
+    AgeIdentity, AgeRecipient, Opens, RecipientKind, X25519Identity, decrypt_age, decrypt_age_with_passphrase, encrypt_age,
+    encrypt_age_with_passphrase,
+};
 pub use hash::{Hash, Hasher};
 pub use kdf::{Argon2Cost, Argon2Problem, argon2id};
 pub use sign::{Signer, Verifier};
@@ -18,14 +21,20 @@ pub use transcript::Transcript;
 use zeroize::Zeroizing;
 
 /// What a primitive can refuse. A failed decryption says only that.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CryptoError {
     /// An authentication tag, a signature or an age header did not hold.
     #[error("authentication failed")]
     Authentication,
-    /// The text is not an age recipient or identity of a kind that is known here.
-    #[error("not an age X25519 key")]
+    /// The text is not a recipient or identity of a kind that is known here.
+    #[error("not an age or SSH key")]
     AgeKey,
+    /// A public SSH key of a type that cannot be encrypted to.
+    #[error("an SSH key of the type {0} cannot be encrypted to, only ssh-ed25519 and ssh-rsa")]
+    SshType(String),
+    /// An RSA key that is too short to be safe, or longer than the library takes.
+    #[error("the RSA key has less than 2048 or more than 4096 bits")]
+    RsaSize,
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system")]
     Random,

@@ -10,7 +10,7 @@ use super::slots::check_label;
 use super::witness::Witness;
 use super::{Keys, Options, Vault};
 use crate::crypto::keys::{self, Commitments, IndexKeys};
-use crate::crypto::{self, AgeIdentity, AgeRecipient, Argon2Cost, Signer, Verifier};
+use crate::crypto::{self, AgeIdentity, AgeRecipient, Argon2Cost, Opens, RecipientKind, Signer, Verifier, X25519Identity};
 use crate::format::FormatError;
 use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader};
 use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
@@ -25,7 +25,7 @@ pub enum Credential {
     Passphrase(Passphrase),
     /// A raw 32-byte key.
     RawKey(RawKey),
-    /// age X25519 identities.
+    /// Private keys; each is tried on slots of its own kind.
     Identities(Vec<AgeIdentity>),
 }
 
@@ -42,7 +42,7 @@ pub enum NewSlot {
 /// What may be known of a slot without a key.
 #[derive(Debug, Clone)]
 pub struct SlotInfo {
-    /// `passphrase`, `raw`, `age`, …
+    /// `passphrase`, `raw`, `age`, `ssh`, `plugin`, …
     pub kind: String,
     /// Whether it gives everything.
     pub full: bool,
@@ -117,6 +117,7 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Unwra
         }
         Credential::Identities(identities) => {
             for identity in identities {
+                let AgeIdentity::X25519(identity) = identity;
                 if let Some(payload) = try_identity(header, identity, &SlotKind::Age)? {
                     return Ok(payload);
                 }
@@ -127,7 +128,7 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Unwra
     }
 }
 
-fn try_identity(header: &UnverifiedHeader, identity: &AgeIdentity, kind: &SlotKind) -> Result<Option<Unwrapped>> {
+fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &SlotKind) -> Result<Option<Unwrapped>> {
     let mut slots = header.slots().iter().filter(|slot| slot.kind == *kind);
     // Where there is one slot of the kind, trying it costs less than computing the public half that would be compared.
     if let (Some(slot), None) = (slots.next(), slots.next())
@@ -160,7 +161,7 @@ fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<
         if work > Argon2Cost::TOTAL_WORK {
             return Err(wrong().hint("the file has more passphrase slots than are tried in one go"));
         }
-        let identity = AgeIdentity::from_secret(&*crypto::argon2id(passphrase, salt, cost)?)?;
+        let identity = X25519Identity::from_secret(&*crypto::argon2id(passphrase, salt, cost)?)?;
         if identity.recipient().to_string() == slot.recipient {
             return unwrap(header, slot, &identity);
         }
@@ -171,7 +172,7 @@ fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<
     }
 }
 
-fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &AgeIdentity) -> Result<Unwrapped> {
+fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &impl Opens) -> Result<Unwrapped> {
     let padded = crypto::decrypt_age(identity, &slot.wrap).map_err(|_| FormatError::NotAuthentic("a slot"))?;
     let payload = SlotPayload::decode(&padded, header.id())?;
     if slot.full != matches!(payload, SlotPayload::Full(..)) {
@@ -278,11 +279,11 @@ impl Vault {
 pub(super) fn public_half(id: &[u8; 16], slot: &NewSlot) -> Result<(SlotKind, AgeRecipient)> {
     Ok(match slot {
         NewSlot::RawKey(key) => (SlotKind::Raw, keys::raw_key_identity(key, id)?.recipient()),
-        NewSlot::Recipient(recipient) => (SlotKind::Age, recipient.clone()),
+        NewSlot::Recipient(recipient) => (slot_kind(recipient), recipient.clone()),
         NewSlot::Passphrase(passphrase, cost) => {
             let cost = cost.check()?;
             let salt = crypto::random()?;
-            let identity = AgeIdentity::from_secret(&*crypto::argon2id(passphrase, &salt, cost)?)?;
+            let identity = X25519Identity::from_secret(&*crypto::argon2id(passphrase, &salt, cost)?)?;
             (SlotKind::Passphrase(salt, cost), identity.recipient())
         }
     })
@@ -293,4 +294,12 @@ fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: 
     let (kind, recipient) = public_half(id, slot)?;
     let file = crypto::encrypt_age(&recipient, payload)?;
     Ok(Slot::new(id, index.slot_label(), kind, true, recipient.to_string(), &SlotLabel::full(label), file)?)
+}
+
+fn slot_kind(recipient: &AgeRecipient) -> SlotKind {
+    match recipient.kind() {
+        RecipientKind::X25519 => SlotKind::Age,
+        RecipientKind::Ssh => SlotKind::Ssh,
+        RecipientKind::Plugin | RecipientKind::Tag => SlotKind::Plugin,
+    }
 }

@@ -69,7 +69,7 @@ fn recipients_and_a_key_file_make_a_slot_each() {
     assert_eq!(trusted.lines().filter(|line| line.starts_with("slot laptop ")).count(), 3, "{trusted}");
     assert!(trusted.contains(&recipient) && trusted.contains(&other), "{trusted}");
 
-    sandbox.vault(&["init", "--vault", "w", "--recipient", "age1nope"]).run().fails(2, "age X25519 public key");
+    sandbox.vault(&["init", "--vault", "w", "--recipient", "age1nope"]).run().fails(2, "not an age or SSH key");
     sandbox.vault(&["init", "--vault", "w", "--recipient", &other, "--recipient", &other]).run().fails(2, "same recipient");
     assert!(!sandbox.path("work/w").exists());
 }

@@ -315,6 +315,6 @@ pub fn canary() -> String {
 
 /// A fresh age identity, and its recipient.
 pub fn identity() -> (String, String) {
-    let identity = vault::crypto::AgeIdentity::generate();
+    let identity = vault::crypto::X25519Identity::generate();
     (identity.expose().to_string(), identity.recipient().to_string())
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use vault::Kind;
-use vault::crypto::{AgeIdentity, Hash};
+use vault::crypto::{Hash, X25519Identity};
 use vault::format::header::SlotKind;
 use vault::format::padding::pad;
 
@@ -482,7 +482,7 @@ fn slot(about: &'static str, class: &str, edit: impl FnOnce(&mut Map)) -> Vector
     let mut forge = Forge::new();
     let mut map = forge.full();
     edit(&mut map);
-    let identity = AgeIdentity::generate();
+    let identity = X25519Identity::generate();
     forge.slot(SlotKind::Age, &identity, "a", &[], map);
     forge.begin();
     forge.commit(None, 0, |_| ());
@@ -495,7 +495,7 @@ fn limited_slot(about: &'static str, edit: impl FnOnce(&mut Map)) -> Vector {
     forge.compartment("env:prod", &[1]);
     let mut map = forge.limited(&["env:prod"]);
     edit(&mut map);
-    let identity = AgeIdentity::generate();
+    let identity = X25519Identity::generate();
     forge.slot(SlotKind::Age, &identity, "a", &["env:prod"], map);
     forge.begin();
     forge.commit(None, 0, |_| ());
@@ -512,7 +512,7 @@ fn public(seed: &[u8; 32]) -> Vec<u8> {
 fn slot_claims_more(_: &Path) -> Vector {
     let mut forge = Forge::new();
     forge.compartment("env:prod", &[1]);
-    let identity = AgeIdentity::generate();
+    let identity = X25519Identity::generate();
     forge.slot(SlotKind::Age, &identity, "a", &["env:prod"], forge.limited(&["env:prod"]));
     forge.begin_with(|_| (), |text| text.replace("\"limited\"", "\"full\""));
     forge.commit(None, 0, |_| ());

@@ -10,7 +10,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 use vault::Kind;
 use vault::crypto::keys::{self, Commitments, IndexKeys};
-use vault::crypto::{self, AgeIdentity, Argon2Cost, Hash, Signer, Transcript};
+use vault::crypto::{self, Argon2Cost, Hash, Signer, Transcript, X25519Identity};
 use vault::format::header::{Header, Slot, SlotKind, SlotLabel};
 use vault::format::padding::pad;
 use vault::format::page::Reference;
@@ -213,7 +213,7 @@ impl Forge {
         [map, self.more.clone()].concat()
     }
 
-    pub fn slot(&mut self, kind: SlotKind, identity: &AgeIdentity, label: &str, compartments: &[&str], payload: Map) {
+    pub fn slot(&mut self, kind: SlotKind, identity: &X25519Identity, label: &str, compartments: &[&str], payload: Map) {
         let mut sealed = SlotLabel::full(label);
         sealed.compartments.extend(compartments.iter().map(|name| (*name).to_owned()));
         let recipient = identity.recipient();
@@ -243,7 +243,7 @@ impl Forge {
         let salt = crypto::random().unwrap();
         let passphrase = Passphrase::new(Zeroizing::new(passphrase.as_bytes().to_vec()));
         let secret = crypto::argon2id(&passphrase, &salt, Argon2Cost::FLOOR).unwrap();
-        let identity = AgeIdentity::from_secret(&secret).unwrap();
+        let identity = X25519Identity::from_secret(&secret).unwrap();
         self.slot(SlotKind::Passphrase(salt, Argon2Cost::FLOOR), &identity, "passphrase", &[], self.full());
     }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
-use vault::crypto::{AgeIdentity, Argon2Cost, Hash};
+use vault::crypto::{Argon2Cost, Hash, X25519Identity};
 use vault::format::header::{SlotKind, unhex};
 use vault::name::{Category, EntryId, Environment, Name, Tag};
 use vault::vault::{Change, WitnessPolicy};
@@ -160,17 +160,17 @@ fn passphrase(_: &Path) -> Vector {
 }
 
 fn age_identity(_: &Path) -> Vector {
-    let identity = AgeIdentity::generate();
+    let identity = X25519Identity::generate();
     let made = Made::new(vec![("me".to_owned(), NewSlot::Recipient(identity.recipient()))]);
     let key = json!({ "identity": identity.expose().as_str() });
     let plan = Plan::new("a").text("opened by an age identity");
     made.write(&key, &plan);
-    let other = json!({ "identity": AgeIdentity::generate().expose().as_str() });
+    let other = json!({ "identity": X25519Identity::generate().expose().as_str() });
     made.vector("an age identity of the user's own", vec![key, refused(other, "locked", "open")], 2, &mut [plan])
 }
 
 fn several_slots(_: &Path) -> Vector {
-    let (one, two) = (AgeIdentity::generate(), AgeIdentity::generate());
+    let (one, two) = (X25519Identity::generate(), X25519Identity::generate());
     let passphrase =
         |text: &str| NewSlot::Passphrase(Passphrase::new(Zeroizing::new(text.as_bytes().to_vec())), Argon2Cost::FLOOR);
     let made = Made::new(vec![
@@ -182,7 +182,7 @@ fn several_slots(_: &Path) -> Vector {
     ]);
     let plan = Plan::new("a").text("one").text("two");
     made.write(&raw_key(), &plan);
-    let identity = |identity: &AgeIdentity| json!({ "identity": identity.expose().as_str() });
+    let identity = |identity: &X25519Identity| json!({ "identity": identity.expose().as_str() });
     let keys = vec![
         raw_key(),
         identity(&one),
@@ -214,7 +214,7 @@ fn limited_slots(_: &Path) -> Vector {
     {
         forge.compartment(name, &[number]);
     }
-    let (db, prod) = (AgeIdentity::generate(), AgeIdentity::generate());
+    let (db, prod) = (X25519Identity::generate(), X25519Identity::generate());
     let (of_db, of_prod) = (["category:db", both], ["category:db\u{1f}env:prod", "category:web\u{1f}env:prod", "env:prod"]);
     forge.raw(RAW);
     forge.slot(SlotKind::Age, &db, "db only", &["category:db"], forge.limited(&of_db));
@@ -235,7 +235,7 @@ fn limited_slots(_: &Path) -> Vector {
         made.write(&raw_key(), plan);
     }
     made.compact();
-    let limited = |identity: &AgeIdentity, compartments: &[&str]| {
+    let limited = |identity: &X25519Identity, compartments: &[&str]| {
         let identity = identity.expose();
         json!({ "identity": identity.as_str(), "access": "limited", "compartments": compartments })
     };
@@ -247,7 +247,7 @@ fn older_data_keys(_: &Path) -> Vector {
     let mut forge = Forge::new();
     forge.compartment("", &[1, 2, 5, 9]);
     forge.compartment("env:prod", &[1, 4]);
-    let limited = AgeIdentity::generate();
+    let limited = X25519Identity::generate();
     forge.raw(RAW);
     forge.slot(SlotKind::Age, &limited, "production", &["env:prod"], forge.limited(&["env:prod"]));
     let plans = [
@@ -492,9 +492,9 @@ fn optional_fields(_: &Path) -> Vector {
 
 fn slot_of_another_kind(_: &Path) -> Vector {
     let mut forge = Forge::new();
-    forge.cheap_slot(SlotKind::Other("ssh".to_owned()), "ssh-ed25519 AAAA");
+    forge.cheap_slot(SlotKind::Ssh, "ssh-ed25519 AAAA");
     forge.raw(RAW);
-    forge.cheap_slot(SlotKind::Other("plugin".to_owned()), "age1yubikey1q");
+    forge.cheap_slot(SlotKind::Plugin, "age1yubikey1q");
     sound("slots of reserved kinds around one that opens", forge.write(&[Plan::new("a").text("x")]))
 }
 

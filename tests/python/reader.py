@@ -488,7 +488,7 @@ class Slot:
         need(self.recipient.isascii(), f"{what}: recipient is not ASCII")
         self.label = unbase64(_toml(table, "label", str, what), f"{what}: label")
         self.wrap = unbase64(_toml(table, "wrap", str, what), f"{what}: wrap")
-        need(self.kind not in ("raw", "age") or not {"salt", "m", "t", "p"} & set(table),
+        need(self.kind not in ("raw", "age", "ssh", "plugin") or not {"salt", "m", "t", "p"} & set(table),
              f"{what}: parameters that only a passphrase has")
         default = _REQUIRED if self.kind == "passphrase" else None
         self.salt = _toml(table, "salt", str, what, default)

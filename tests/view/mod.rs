@@ -7,7 +7,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use serde_json::{Value, json};
 use vault::crypto::keys::{self, IndexKeys};
-use vault::crypto::{self, AgeIdentity, Signer, Verifier};
+use vault::crypto::{self, AgeIdentity, Signer, Verifier, X25519Identity};
 use vault::format::header::{Slot, SlotKind, unhex};
 use vault::format::keyspace::{self, EntryKey};
 use vault::format::record::EntryRecord;
@@ -172,7 +172,7 @@ pub fn credential(request: &Value) -> Credential {
     if let Some(passphrase) = text("passphrase") {
         return Credential::Passphrase(Passphrase::new(Zeroizing::new(passphrase.as_bytes().to_vec())));
     }
-    Credential::Identities(vec![AgeIdentity::parse(text("identity").unwrap()).unwrap()])
+    Credential::Identities(vec![X25519Identity::parse(text("identity").unwrap()).unwrap().into()])
 }
 
 fn say(vault: &Vault, path: &Path, request: &Value) -> Result<Value> {
@@ -290,17 +290,20 @@ impl Below {
 }
 
 /// The identity of the key, if it is that of the slot.
-pub fn identity(slot: &Slot, credential: &Credential, id: &[u8; 16]) -> Option<AgeIdentity> {
+pub fn identity(slot: &Slot, credential: &Credential, id: &[u8; 16]) -> Option<X25519Identity> {
     let candidates = match (credential, &slot.kind) {
         (Credential::RawKey(key), SlotKind::Raw) => vec![keys::raw_key_identity(key, id).unwrap()],
         (Credential::Passphrase(passphrase), SlotKind::Passphrase(salt, cost)) => match cost.check() {
             Ok(cost) => {
-                vec![AgeIdentity::from_secret(&crypto::argon2id(passphrase, salt, cost).unwrap()).unwrap()]
+                vec![X25519Identity::from_secret(&crypto::argon2id(passphrase, salt, cost).unwrap()).unwrap()]
             }
             Err(_) => Vec::new(),
         },
         (Credential::Identities(all), SlotKind::Age) => {
-            all.iter().map(|identity| AgeIdentity::parse(&identity.expose()).unwrap()).collect()
+            let x25519 = |identity: &AgeIdentity| match identity {
+                AgeIdentity::X25519(identity) => Some(X25519Identity::parse(&identity.expose()).unwrap()),
+            };
+            all.iter().filter_map(x25519).collect()
         }
         _ => Vec::new(),
     };

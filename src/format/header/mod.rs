@@ -33,6 +33,10 @@ pub enum SlotKind {
     Raw,
     /// An age X25519 identity.
     Age,
+    /// The private half of an SSH key.
+    Ssh,
+    /// An age plugin.
+    Plugin,
     /// A kind that this version does not know and does not try.
     Other(String),
 }
@@ -44,6 +48,8 @@ impl SlotKind {
             Self::Passphrase(..) => "passphrase",
             Self::Raw => "raw",
             Self::Age => "age",
+            Self::Ssh => "ssh",
+            Self::Plugin => "plugin",
             Self::Other(word) => word,
         }
     }
@@ -110,7 +116,7 @@ pub struct Slot {
     pub kind: SlotKind,
     /// Whether it gives everything, or some compartments to read.
     pub full: bool,
-    /// The public half, `age1…`.
+    /// The public half: `age1…`, or what else age takes for a recipient of the kind.
     pub recipient: String,
     /// The sealed label.
     pub label: Vec<u8>,
@@ -361,7 +367,7 @@ mod tests {
     fn sample() -> (Header, Signer) {
         let signer = Signer::new(&SigningSeed::new(Zeroizing::new([1; 32])));
         let mut header = Header::new([3; 16], signer.public(), 1, vec![9; 300], Commitments { master: [1; 32], index: [2; 32] });
-        let recipient = crypto::AgeIdentity::generate().recipient().to_string();
+        let recipient = crypto::X25519Identity::generate().recipient().to_string();
         header
             .slots
             .push(Slot::new(&[3; 16], &[5; 32], SlotKind::Raw, true, recipient, &SlotLabel::full("ci"), vec![1, 2, 3]).unwrap());

@@ -92,7 +92,9 @@ impl SlotText {
             }
             ("raw", [(_, None), (_, None), (_, None), (_, None)]) => SlotKind::Raw,
             ("age", [(_, None), (_, None), (_, None), (_, None)]) => SlotKind::Age,
-            ("passphrase" | "raw" | "age", _) => return Err(misfit),
+            ("ssh", [(_, None), (_, None), (_, None), (_, None)]) => SlotKind::Ssh,
+            ("plugin", [(_, None), (_, None), (_, None), (_, None)]) => SlotKind::Plugin,
+            ("passphrase" | "raw" | "age" | "ssh" | "plugin", _) => return Err(misfit),
             // A kind of the future may use these names in ways of its own; they must survive a rewrite.
             (_, parameters) => {
                 extra.extend(parameters.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))));

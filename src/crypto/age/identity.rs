@@ -1,0 +1,80 @@
+//! Private keys that open age files.
+
+use std::str::FromStr;
+
+use age::secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::super::CryptoError;
+use super::AgeRecipient;
+
+/// A private key that may open an age file.
+pub trait Opens {
+    #[doc(hidden)]
+    fn as_age(&self) -> &dyn age::Identity;
+}
+
+/// A private X25519 key, `AGE-SECRET-KEY-1…`: the user's own, or derived from a passphrase or a raw key.
+pub struct X25519Identity(age::x25519::Identity);
+
+impl X25519Identity {
+    /// Reads `AGE-SECRET-KEY-1…`.
+    pub fn parse(text: &str) -> Result<Self, CryptoError> {
+        age::x25519::Identity::from_str(text).map(Self).map_err(|_| CryptoError::AgeKey)
+    }
+
+    /// A fresh identity.
+    pub fn generate() -> Self {
+        Self(age::x25519::Identity::generate())
+    }
+
+    /// The identity whose X25519 secret (RFC 7748) is `secret`, spelled as age spells it.
+    pub fn from_secret(secret: &[u8; 32]) -> Result<Self, CryptoError> {
+        let hrp = bech32::Hrp::parse("age-secret-key-").map_err(|_| CryptoError::AgeKey)?;
+        let text = Zeroizing::new(bech32::encode_upper::<bech32::Bech32>(hrp, secret).map_err(|_| CryptoError::AgeKey)?);
+        Self::parse(&text)
+    }
+
+    /// The public half.
+    pub fn recipient(&self) -> AgeRecipient {
+        AgeRecipient::x25519(self.0.to_public())
+    }
+
+    /// The text form, to be kept by its owner.
+    pub fn expose(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.0.to_string().expose_secret().to_owned())
+    }
+}
+
+impl Opens for X25519Identity {
+    fn as_age(&self) -> &dyn age::Identity {
+        &self.0
+    }
+}
+
+/// A private key of any kind that a person keeps. Each kind opens slots of its own kind and no others.
+pub enum AgeIdentity {
+    /// Opens `age` slots.
+    X25519(X25519Identity),
+}
+
+impl From<X25519Identity> for AgeIdentity {
+    fn from(identity: X25519Identity) -> Self {
+        Self::X25519(identity)
+    }
+}
+
+impl AgeIdentity {
+    /// Reads a line of an identity file.
+    pub fn parse(text: &str) -> Result<Self, CryptoError> {
+        X25519Identity::parse(text).map(Self::X25519)
+    }
+}
+
+impl Opens for AgeIdentity {
+    fn as_age(&self) -> &dyn age::Identity {
+        match self {
+            Self::X25519(identity) => identity.as_age(),
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Standard age files (age-encryption.org/v1) to one recipient: what every slot is, so that stock `age` opens it.
+
+mod identity;
+mod recipient;
+
+use std::io::{Read, Write};
+
+use age::secrecy::SecretString;
+use zeroize::Zeroizing;
+
+pub use identity::{AgeIdentity, Opens, X25519Identity};
+pub use recipient::{AgeRecipient, RecipientKind};
+
+use super::CryptoError;
+
+/// A complete binary age file to `recipient` that holds `payload`.
+pub fn encrypt_age(recipient: &AgeRecipient, payload: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient.as_age()?)).map_err(|_| CryptoError::AgeKey)?;
+    write(encryptor, payload)
+}
+
+/// The payload of an age file, with all of it authenticated.
+pub fn decrypt_age(identity: &impl Opens, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    read(file, identity.as_age())
+}
+
+/// A complete binary age file under a passphrase (scrypt): for backups that stock `age` opens.
+pub fn encrypt_age_with_passphrase(passphrase: &str, payload: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    write(age::Encryptor::with_user_passphrase(SecretString::from(passphrase.to_owned())), payload)
+}
+
+/// The payload of an age file under a passphrase.
+pub fn decrypt_age_with_passphrase(passphrase: &str, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let mut identity = age::scrypt::Identity::new(SecretString::from(passphrase.to_owned()));
+    // 2^20 takes 1 GiB and some seconds; a file that asks for more, before any of it is authenticated, is a bomb.
+    identity.set_max_work_factor(20);
+    read(file, &identity)
+}
+
+fn write(encryptor: age::Encryptor, payload: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let failed = |_| CryptoError::Derivation;
+    let mut file = Vec::with_capacity(payload.len() + 512);
+    let mut writer = encryptor.wrap_output(&mut file).map_err(failed)?;
+    writer.write_all(payload).map_err(failed)?;
+    writer.finish().map_err(failed)?;
+    Ok(file)
+}
+
+fn read(file: &[u8], identity: &dyn age::Identity) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    // `new_buffered`: `new` reads the header byte by byte, which is quadratic in its size.
+    let decryptor = age::Decryptor::new_buffered(file).map_err(|_| CryptoError::Authentication)?;
+    let mut reader = decryptor.decrypt(std::iter::once(identity)).map_err(|_| CryptoError::Authentication)?;
+    // Room for all of it at once, so that growing does not leave copies behind.
+    let mut payload = Zeroizing::new(Vec::with_capacity(file.len()));
+    reader.read_to_end(&mut payload).map_err(|_| CryptoError::Authentication)?;
+    Ok(payload)
+}
