@@ -203,7 +203,8 @@ impl EntryRecord {
         if record.versions.iter().any(|version| !is_compartment(&version.compartment)) {
             return Err(FormatError::Malformed("what names a compartment does not"));
         }
-        if ascending && current && record.versions[0].number > 0 {
+        let repeats = |version: &Version| version.repeats.is_none_or(|repeats| repeats > 0 && repeats < version.number);
+        if ascending && current && record.versions[0].number > 0 && record.versions.iter().all(repeats) {
             Ok(record)
         } else {
             Err(FormatError::Malformed("the versions of an entry do not ascend to the current one"))

@@ -71,6 +71,7 @@ impl Vault {
         }
         count(snapshot, keyspace::LINEAGE, true)?;
         self.check_older_keys(snapshot)?;
+        super::exposure::check(snapshot)?;
         Ok(checked)
     }
 

@@ -91,6 +91,24 @@ fn removals(snapshot: &dyn Snapshot) -> Result<Vec<(String, u64, Removal)>> {
     }
 }
 
+/// Reads every record of the keyspace: each entry that was readable stands behind the slot that could read it.
+pub(super) fn check(snapshot: &dyn Snapshot) -> Result<()> {
+    let mut last = None;
+    walk(snapshot, &[keyspace::EXPOSURE], &mut |key, value| {
+        let ExposureKey { label, removed, uid } = keyspace::parse_exposure(key)?;
+        let value = value.ok_or(FormatError::Malformed("the record of a removed slot is too long"))?;
+        if uid.is_none() {
+            Removal::decode(value)?;
+            last = Some((label.to_owned(), removed));
+        } else if last.as_ref().is_some_and(|(slot, time)| slot == label && *time == removed) {
+            Exposed::decode(value)?;
+        } else {
+            return Err(FormatError::Malformed("what a removed slot could read stands without the slot").into());
+        }
+        Ok(Walk::Continue(()))
+    })
+}
+
 fn each_record(snapshot: &dyn Snapshot, visit: &mut dyn FnMut(EntryId, EntryRecord) -> Result<()>) -> Result<()> {
     walk(snapshot, &[keyspace::ENTRY], &mut |key, value| {
         if let EntryKey::Record(id) = keyspace::parse_entry_key(key)? {

@@ -204,6 +204,19 @@ pub const TREES: &[Case] = &[
     ("entry-kind-3", |_| version("a kind of value of a later version", "newer", |map| put(map, 2, Item::U(3)))),
     ("entry-kind-300", |_| version("a kind of value above 255", "newer", |map| put(map, 2, Item::U(300)))),
     ("entry-version-critical-field", |_| version("a critical field of a version", "newer", |map| put(map, 6, Item::U(3)))),
+    ("entry-version-repeats-itself", |_| version("a version that repeats itself", "damaged", |map| put(map, 7, Item::U(1)))),
+    ("removed-slot-missing", |_| {
+        index("an entry that no removed slot could read", |plan, items| {
+            let key = [&[7], &b"ann"[..], &[0], &T.to_be_bytes(), &plan.uid].concat();
+            items.insert(key, encode(&Item::M(vec![(0, Item::U(1))]))).is_none()
+        })
+    }),
+    ("removed-slot-label", |_| {
+        index("a removed slot without a label", |_, items| {
+            let map = Item::M(vec![(0, text("age1")), (1, text("age"))]);
+            items.insert([&[7, 0][..], &T.to_be_bytes()].concat(), encode(&map)).is_none()
+        })
+    }),
     ("entry-long-integer", |_| {
         entry("an integer in more bytes than it needs", "damaged", |map| put(map, 9, Item::Raw(vec![0x19, 0, 99])))
     }),

@@ -514,6 +514,7 @@ pub struct Version {
     pub key: u64,
     pub compartment: String,
     pub sealed_as: u64,
+    pub repeats: Option<u64>,
     pub value: Vec<u8>,
 }
 
@@ -568,7 +569,16 @@ impl Plan {
         let number = self.versions.last().map_or(1, |last| last.number + 1);
         let created = T + number * 1000;
         let compartment = String::new();
-        self.versions.push(Version { number, created, kind, key: 1, compartment, sealed_as: number, value: value.to_vec() });
+        self.versions.push(Version {
+            number,
+            created,
+            kind,
+            key: 1,
+            compartment,
+            sealed_as: number,
+            repeats: None,
+            value: value.to_vec(),
+        });
         self
     }
 
@@ -623,6 +633,7 @@ impl Plan {
             if version.sealed_as != version.number {
                 map.push((5, Item::U(version.sealed_as)));
             }
+            map.extend(version.repeats.map(|number| (7, Item::U(number))));
             Item::M([map, more.clone()].concat())
         });
         let mut map = vec![

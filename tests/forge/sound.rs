@@ -28,6 +28,7 @@ pub const CASES: &[Case] = &[
     ("limits", limits),
     ("versions", versions),
     ("renumbered", renumbered),
+    ("removed-slots", removed_slots),
     ("two-levels", two_levels),
     ("four-levels", four_levels),
     ("emptied", emptied),
@@ -330,6 +331,30 @@ fn versions(_: &Path) -> Vector {
     // What stood in the commits before is of no use here.
     made.compact();
     made.vector("an entry whose first versions are gone", vec![raw_key()], 15, &mut [plan])
+}
+
+/// Two slots were removed, one of them twice; what they could read is noted, and one entry went back to an earlier value.
+fn removed_slots(_: &Path) -> Vector {
+    let mut forge = Forge::new();
+    forge.compartment("", &[1]);
+    forge.raw(RAW);
+    let mut plan = Plan::new("a").text("first").text("second").text("first");
+    plan.versions[2].repeats = Some(1);
+    let plans = [plan, Plan::new("b").text("x")];
+    let mut items: Items = forge.items(&plans);
+    let recipient = vault::crypto::X25519Identity::from_secret(&[9; 32]).unwrap().recipient().to_string();
+    for (label, time) in [("ann at work", T), ("bob", T), ("bob", T + 1)] {
+        let removal = [&[7], label.as_bytes(), &[0], &u64::to_be_bytes(time)].concat();
+        items.insert(removal.clone(), super::encode(&Item::M(vec![(0, text(&recipient)), (1, text("age"))])));
+        for plan in &plans[..1 + usize::from(label == "bob")] {
+            items.insert([removal.as_slice(), &plan.uid].concat(), super::encode(&Item::M(vec![(0, Item::U(1))])));
+        }
+    }
+    forge.begin();
+    let root = forge.tree(&items, 20);
+    forge.commit(root, 2, |_| ());
+    let state = forge.state(1, false, &plans);
+    sound("slots that were removed, and what they could read", (forge.bytes, state))
 }
 
 fn renumbered(_: &Path) -> Vector {

@@ -601,7 +601,8 @@ class Record:
 class Version:
     def __init__(self, item):
         v = fields(item, "entry record: version", {0: is_number, 1: is_uint, 2: is_uint, 3: is_number},
-                   {4: is_compartment, 5: is_number})
+                   {4: is_compartment, 5: is_number, 7: is_number})
+        need(v.get(7, 0) < v[0], "entry record: a version repeats one that is not older")
         need(v[2] in KINDS, "entry record: a kind of value of a newer format", NewerFormat)
         need(v.get(4) != "", "entry record: an empty compartment is stated")
         need(v.get(5) != v[0], "entry record: a number is stated that is the same")
@@ -1148,9 +1149,20 @@ class Vault:
                 expected[b"\x04" + struct.pack(">Q", e.expires) + path] = None
             if e.due is not None:
                 expected[b"\x05" + struct.pack(">Q", e.due) + path] = None
+        removed = None
         for key, data in self.tree.items():
             space = key[0]
-            if space in (2, 3, 4, 5):
+            if space == 7:
+                label, _, rest = key[1:].partition(b"\0")
+                need(label and not any(map(is_control, text_of(label, "removed slot"))), "removed slot: malformed label")
+                item = cbor(self.tree.resolve(data))
+                if len(rest) == 8:
+                    fields(item, "removed slot", {0: is_text, 1: is_text})
+                    removed = key
+                else:
+                    need(len(rest) == 24 and key[:-16] == removed, "removed slot: an entry without the slot")
+                    fields(item, "removed slot: entry", {0: is_uint})
+            elif space in (2, 3, 4, 5):
                 need(key in expected, f"keyspace {space:#04x}: a key without its entry")
                 entry, value = expected.pop(key), self.tree.resolve(data)
                 if space == 2:
