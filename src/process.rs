@@ -7,6 +7,7 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{BorrowedFd, RawFd};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -26,6 +27,14 @@ pub fn harden() {
     reserve_standard_streams();
 }
 
+/// Which of the standard streams the process was started without.
+static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
+
+/// Whether the process was started without standard output: what is written there now reaches nobody.
+pub fn stdout_was_closed() -> bool {
+    CLOSED[1].load(Ordering::Relaxed)
+}
+
 /// A standard stream that is closed is opened on /dev/null: otherwise the next file that is opened, the vault perhaps, would be what
 /// messages are written to.
 fn reserve_standard_streams() {
@@ -34,6 +43,7 @@ fn reserve_standard_streams() {
         // SAFETY: `fcntl(F_GETFD)` asks whether a number is an open descriptor; it changes nothing, and any number may be asked about.
         let closed = unsafe { libc::fcntl(fd, libc::F_GETFD) } == -1;
         if closed {
+            CLOSED[fd as usize].store(true, Ordering::Relaxed);
             // The lowest free number is the closed one. It stays open for the life of the process.
             if let Ok(null) = rustix::fs::open("/dev/null", OFlags::RDWR, Mode::empty()) {
                 std::mem::forget(null);

@@ -44,20 +44,23 @@ pub struct Config {
     pub keep_versions: Option<usize>,
     /// What to do about an unexpected file; only the user's own.
     pub witness: Option<WitnessPolicy>,
+    /// Files that were passed over because they belong to somebody else.
+    pub ignored: Vec<PathBuf>,
 }
 
 impl Config {
     /// Reads both files, where they are.
     pub fn load(directory: Option<&Path>, working: Option<&Path>, home: Option<&Path>) -> Result<Self> {
+        let mut ignored = Vec::new();
         let user = match directory {
-            Some(directory) => read(&directory.join("config.toml"))?,
+            Some(directory) => read(&directory.join("config.toml"), &mut ignored)?,
             None => None,
         };
         let project = match working {
-            Some(working) => find_project(working, home)?,
+            Some(working) => find_project(working, home, &mut ignored)?,
             None => None,
         };
-        let mut config = Self::default();
+        let mut config = Self { ignored, ..Self::default() };
         if let Some((path, file)) = user {
             let base = path.parent().unwrap_or(Path::new("/"));
             config.vault = file.vault.map(|vault| base.join(vault));
@@ -84,11 +87,11 @@ impl Config {
 }
 
 /// The `vault.toml` of the project: the first one upward from the working directory, which ends at a git root or at home.
-fn find_project(working: &Path, home: Option<&Path>) -> Result<Option<(PathBuf, File)>> {
+fn find_project(working: &Path, home: Option<&Path>, ignored: &mut Vec<PathBuf>) -> Result<Option<(PathBuf, File)>> {
     // The working directory is known by its real path, and so home must be.
     let home = home.and_then(|home| home.canonicalize().ok());
     for directory in working.ancestors() {
-        if let Some(found) = read(&directory.join("vault.toml"))? {
+        if let Some(found) = read(&directory.join("vault.toml"), ignored)? {
             return Ok(Some(found));
         }
         if Some(directory) == home.as_deref() || directory.join(".git").exists() {
@@ -98,9 +101,15 @@ fn find_project(working: &Path, home: Option<&Path>) -> Result<Option<(PathBuf, 
     Ok(None)
 }
 
-fn read(path: &Path) -> Result<Option<(PathBuf, File)>> {
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+/// Reads a file of the user's, or of the administrator's: whoever may choose the vault of a project may have secrets written into their own.
+/// `None` if nothing is there, or if it is somebody else's: then it is noted in `ignored`.
+fn read(path: &Path, ignored: &mut Vec<PathBuf>) -> Result<Option<(PathBuf, File)>> {
+    let text = match open(path).and_then(|mut file| read_own(&mut file)) {
+        Ok(Some(text)) => text,
+        Ok(None) => {
+            ignored.push(path.to_owned());
+            return Ok(None);
+        }
         Err(error) if error.kind() == std::io::ErrorKind::NotFound || error.kind() == std::io::ErrorKind::NotADirectory => {
             return Ok(None);
         }
@@ -110,4 +119,27 @@ fn read(path: &Path) -> Result<Option<(PathBuf, File)>> {
         Ok(file) => Ok(Some((path.to_owned(), file))),
         Err(error) => Err(Error::new(ErrorKind::Usage, "bad_configuration", format!("{}: {}", path.display(), error.message()))),
     }
+}
+
+fn open(path: &Path) -> std::io::Result<std::fs::File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    // O_NONBLOCK: a FIFO at the path must not hang the open; regular files ignore it.
+    let flags = rustix::fs::OFlags::NONBLOCK.bits() as i32;
+    std::fs::OpenOptions::new().read(true).custom_flags(flags).open(path)
+}
+
+/// The text of a regular file; `None` if it belongs neither to this user nor to root.
+fn read_own(file: &mut std::fs::File) -> std::io::Result<Option<String>> {
+    use std::io::Read as _;
+    use std::os::unix::fs::MetadataExt as _;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(std::io::Error::new(std::io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    let own = [rustix::process::geteuid().as_raw(), 0].contains(&metadata.uid());
+    let mut text = String::new();
+    if own {
+        file.read_to_string(&mut text)?;
+    }
+    Ok(own.then_some(text))
 }

@@ -118,7 +118,12 @@ impl Context {
             let working = std::env::current_dir().ok();
             let home = std::env::home_dir();
             let directory = directories.as_ref().map(ProjectDirs::config_dir);
-            self.config = Some(Config::load(directory, working.as_deref(), home.as_deref())?);
+            let config = Config::load(directory, working.as_deref(), home.as_deref())?;
+            for path in &config.ignored {
+                let path = path.display().to_string();
+                self.note(&format!("warning: {} belongs to somebody else and was passed over", output::printable(&path)));
+            }
+            self.config = Some(config);
         }
         Ok(self.config.get_or_insert_default())
     }
@@ -195,13 +200,19 @@ impl Context {
         Ok(vault)
     }
 
+    /// How long a writer waits for its turn.
+    pub fn lock_timeout(&mut self) -> Result<Duration> {
+        let configured = self.config()?.lock_timeout.clone();
+        match self.global.lock_timeout.clone().or(configured) {
+            Some(text) => Ok(Duration::from_millis(parse_duration(&text)?)),
+            None => Ok(Options::default().lock_timeout),
+        }
+    }
+
     fn options(&mut self) -> Result<Options> {
+        let lock_timeout = self.lock_timeout()?;
         let config = self.config()?;
-        let (timeout, keep, witness) = (config.lock_timeout.clone(), config.keep_versions, config.witness);
-        let lock_timeout = match self.global.lock_timeout.clone().or(timeout) {
-            Some(text) => Duration::from_millis(parse_duration(&text)?),
-            None => Options::default().lock_timeout,
-        };
+        let (keep, witness) = (config.keep_versions, config.witness);
         Ok(Options {
             witness_directory: state_directory(),
             witness: witness.unwrap_or_default(),

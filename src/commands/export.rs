@@ -93,7 +93,7 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
                     Error::usage("the backup is binary, and standard output is a terminal").hint("use --out FILE, or pipe it")
                 );
             }
-            let mut out = output::data();
+            let mut out = output::data()?;
             out.write_all(&bytes).and_then(|()| out.flush()).map_err(|error| Error::io("write to standard output", &error))?;
         }
     }

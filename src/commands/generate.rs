@@ -25,7 +25,7 @@ pub struct GenerateArgs {
 
 pub fn run(_context: &mut Context, args: GenerateArgs) -> Result<u8> {
     let value = args.spec.generate()?;
-    let mut out = output::data();
+    let mut out = output::data()?;
     let newline: &[u8] = if args.no_newline || !output::stdout_is_terminal() { b"" } else { b"\n" };
     out.write_all(value.expose())
         .and_then(|()| out.write_all(newline))

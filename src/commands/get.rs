@@ -87,6 +87,7 @@ pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
 
 /// Writes in one go and unbuffered: no copy of the value stays in a buffer.
 fn print(value: &SecretValue, newline: bool) -> Result<()> {
+    output::refuse_closed()?;
     let mut stdout = std::fs::File::from(
         std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().map_err(|error| Error::io("write", &error))?,
     );

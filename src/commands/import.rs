@@ -55,6 +55,9 @@ pub fn run(context: &mut Context, args: ImportArgs) -> Result<u8> {
     let category = args.category.as_deref().map(parse_category).transpose()?;
     let environment = context.environment()?;
     let standard_input = args.file.as_os_str() == "-";
+    if standard_input && output::stdin_is_nothing() {
+        return Err(Error::usage("there is nothing to import: standard input is closed, or /dev/null"));
+    }
     let mut bytes = if standard_input {
         read_all(&mut std::io::stdin().lock(), 64 * 1024, "read standard input")?
     } else {

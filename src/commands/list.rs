@@ -58,7 +58,7 @@ pub fn run(context: &mut Context, args: ListArgs) -> Result<u8> {
     let filter = Filter { scope, category };
     let vault = context.unlock()?;
     let now = context.now();
-    let mut out = output::data();
+    let mut out = output::data()?;
     let terminal = output::stdout_is_terminal();
     let plain = args.format == OutputFormat::Text && !args.long && tag.is_none() && !(args.expired && filter.category.is_some());
     if plain {

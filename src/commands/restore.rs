@@ -7,7 +7,7 @@ use clap::Args;
 use super::context::Context;
 use super::exit;
 use super::files::{make_parent, read_file, write_private, write_verified};
-use crate::vault::{Error, ErrorKind, Result};
+use crate::vault::{Error, ErrorKind, Locked, Result};
 
 /// Put a backup in the vault's place
 ///
@@ -42,6 +42,11 @@ pub fn run(context: &mut Context, args: RestoreArgs) -> Result<u8> {
     // A link to the vault stays a link.
     let path = if there { path.canonicalize().unwrap_or(path) } else { path };
     make_parent(&path)?;
+    // Nobody's write is to go into the file that is kept beside, and be acknowledged, while this one takes its place.
+    let _held = match there {
+        true => Some(Locked::hold_writers(&path, context.lock_timeout()?)?),
+        false => None,
+    };
     let checked = write_verified(&path, &bytes, |new| {
         let checked = context.unlock_exempt(new)?.check()?;
         if there {

@@ -31,13 +31,25 @@ pub fn stdin_is_nothing() -> bool {
 }
 
 /// Standard output for bulk data, in large writes.
-pub fn data() -> BufWriter<StdoutLock<'static>> {
-    BufWriter::with_capacity(64 * 1024, io::stdout().lock())
+pub fn data() -> Result<BufWriter<StdoutLock<'static>>> {
+    refuse_closed()?;
+    Ok(BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
+}
+
+/// Refuses to print where nobody can read it: on a standard output that was closed before the program began.
+pub fn refuse_closed() -> Result<()> {
+    match crate::process::stdout_was_closed() {
+        true => Err(Error::io("write to standard output", &io::Error::other("it is closed"))),
+        false => Ok(()),
+    }
 }
 
 /// Prints text that is data. A reader who has seen enough is no error.
 pub fn print(text: &str) -> Result<()> {
-    let mut out = data();
+    if text.is_empty() {
+        return Ok(());
+    }
+    let mut out = data()?;
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to standard output", &error)),
         _ => Ok(()),

@@ -16,7 +16,8 @@ use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader}
 use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
 use crate::secret::{MasterKey, Passphrase, RawKey};
 use crate::store::StoreError;
-use crate::store::file::storage::{OsPlace, Place};
+use crate::store::file::lock;
+use crate::store::file::storage::{OsPlace, Place, Storage};
 use crate::store::file::{FileKeys, FileStore, OpenedFile};
 
 /// Something that may open a slot.
@@ -69,6 +70,15 @@ impl Locked {
             other => other.into(),
         })?;
         Ok(Self { place, file })
+    }
+
+    /// Keeps writers out of the file at `path` until the result is dropped: for putting another file there.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Busy`] if another writer has the lock for longer than `timeout`, [`ErrorKind::Io`] if the file cannot be opened for writing.
+    pub fn hold_writers(path: &Path, timeout: std::time::Duration) -> Result<Box<dyn Storage>> {
+        let place = OsPlace::new(path).map_err(|error| Error::io(format!("open {}", path.display()), &error))?;
+        Ok(lock::hold(&place, timeout)?)
     }
 
     /// The slots.

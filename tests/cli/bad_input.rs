@@ -95,6 +95,7 @@ fn what_is_not_utf_8_is_refused_where_text_is_asked() {
 #[test]
 fn a_lock_that_is_held_is_waited_for_and_no_longer_than_said() {
     let sandbox = scene();
+    sandbox.vault(&["backup", "copy"]).run().ok();
     let file = fs::OpenOptions::new().read(true).write(true).open(sandbox.file()).unwrap();
     fs2::FileExt::lock_exclusive(&file).unwrap();
     let before = sandbox.bytes();
@@ -109,6 +110,8 @@ fn a_lock_that_is_held_is_waited_for_and_no_longer_than_said() {
         &["compact"],
         &["set", "a", "--meta-only", "--tag", "t"],
         &["set", "j", "--field", "x"],
+        &["restore", "copy", "--force"],
+        &["key", "rotate", "--master"],
     ] {
         let mut line = arguments.to_vec();
         line.extend(["--lock-timeout", "200ms"]);
@@ -120,7 +123,7 @@ fn a_lock_that_is_held_is_waited_for_and_no_longer_than_said() {
     }
     assert_eq!(sandbox.bytes(), before);
     // Readers do not wait.
-    for arguments in [&["get", "a"][..], &["list"], &["check"], &["export", "--format", "json"], &["backup", "copy"]] {
+    for arguments in [&["get", "a"][..], &["list"], &["check"], &["export", "--format", "json"], &["backup", "another"]] {
         let start = Instant::now();
         sandbox.vault(arguments).run().ok();
         assert!(start.elapsed() < Duration::from_secs(5), "{arguments:?}");
@@ -250,6 +253,10 @@ fn closed_descriptors_are_not_written_through() {
         sandbox.shell(script).run();
         assert_eq!(sandbox.bytes(), before, "{script}");
     }
+    for script in ["vault get a >&-", "vault list >&-", "vault key list >&-"] {
+        sandbox.shell(script).run().fails(13, "write to standard output: it is closed");
+    }
+    sandbox.shell("vault import - --format dotenv <&-").run().fails(2, "there is nothing to import");
     sandbox.shell("printf v | vault set none >&- 2>&-").run().ok();
     sandbox.vault(&["check"]).run().ok();
 }

@@ -109,6 +109,26 @@ fn the_user_may_name_keys_and_a_project_may_not() {
 }
 
 #[test]
+fn a_project_file_of_somebody_else_names_no_vault() {
+    let sandbox = Sandbox::new();
+    if !crate::sandbox::is_root() {
+        eprintln!("skipped: only root gives files away");
+        return;
+    }
+    write(&sandbox, "work/vault.toml", "vault = 'theirs.vault'\nenvironment = 'theirs'\n");
+    std::os::unix::fs::chown(sandbox.path("work/vault.toml"), Some(65_534), Some(65_534)).unwrap();
+    let listed = sandbox.vault(&["list"]).without_env("VAULT_FILE").env("XDG_DATA_HOME", sandbox.path("data")).run().ends(5);
+    assert!(listed.stderr.contains("vault.toml belongs to somebody else and was passed over"), "{}", listed.stderr);
+    assert!(listed.stderr.contains("default.vault"), "{}", listed.stderr);
+    sandbox.vault(&["set", "a"]).stdin("1").run().ok();
+    assert_eq!(sandbox.vault(&["get", "a"]).run().ok().stdout, b"1");
+    // A pipe in its place hangs nothing.
+    fs::remove_file(sandbox.path("work/vault.toml")).unwrap();
+    rustix::fs::mkfifoat(rustix::fs::CWD, sandbox.path("work/vault.toml"), rustix::fs::Mode::RUSR).unwrap();
+    sandbox.vault(&["list"]).run().fails(13, "not a regular file");
+}
+
+#[test]
 fn configuration_that_is_malformed_is_named() {
     let sandbox = Sandbox::new();
     for text in ["vault = ", "vault = 1", "keep-versions = 'x'", "keep-versions = -1", "witness = 'never'", "[[["] {

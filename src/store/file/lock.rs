@@ -7,7 +7,7 @@ use std::fs::File;
 use std::io;
 use std::time::{Duration, Instant};
 
-use super::storage::Storage;
+use super::storage::{Place, Storage};
 use crate::store::StoreError;
 
 /// Takes the exclusive lock if it is free.
@@ -40,5 +40,22 @@ pub fn wait(storage: &dyn Storage, deadline: Instant) -> Result<(), StoreError> 
         }
         std::thread::sleep(pause.min(deadline - now));
         pause = (pause * 2).min(Duration::from_millis(20));
+    }
+}
+
+/// Opens what is at a place and takes its lock, whatever it holds: for a program that is about to put another file there.
+pub fn hold(place: &dyn Place, timeout: Duration) -> Result<Box<dyn Storage>, StoreError> {
+    let deadline = Instant::now() + timeout;
+    loop {
+        let storage = place.open(true).map_err(StoreError::io("open the vault for writing"))?;
+        wait(storage.as_ref(), deadline)?;
+        // A writer may have renamed a new file over the path while this one waited.
+        let locked = storage.status().map_err(StoreError::io("look at the vault"))?;
+        if place.status().is_ok_and(|status| status.id == locked.id) {
+            return Ok(storage);
+        }
+        if Instant::now() >= deadline {
+            return Err(StoreError::Busy);
+        }
     }
 }
