@@ -1,10 +1,12 @@
 //! `vault rm`
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::completions::entry_names;
 use super::context::Context;
-use super::exit;
+use super::{exit, present};
 use crate::vault::Result;
 
 /// Remove entries, with all their versions
@@ -16,7 +18,7 @@ pub struct RmArgs {
     /// The entries
     #[arg(required = true, add = entry_names())]
     names: Vec<String>,
-    /// Also drop the sealed bytes from the file now
+    /// Also drop the sealed bytes from the file now, and seal nothing more with the data keys that sealed them
     #[arg(long)]
     purge: bool,
 }
@@ -25,13 +27,20 @@ pub fn run(context: &mut Context, args: RmArgs) -> Result<u8> {
     let mut ids = args.names.iter().map(|name| context.entry_id(name)).collect::<Result<Vec<_>>>()?;
     ids.sort();
     ids.dedup();
-    let vault = context.unlock()?;
+    let mut vault = context.unlock()?;
+    let mut compartments = BTreeSet::new();
+    if args.purge {
+        for id in &ids {
+            let entry = vault.entry(id)?.ok_or_else(|| present::not_found(id))?;
+            compartments.extend(entry.compartments().map(str::to_owned));
+        }
+    }
     let note = vault.remove(&ids, context.now())?;
     if let Some(note) = note {
         context.note(&format!("note: {note}"));
     }
     if args.purge {
-        vault.compact(context.now())?;
+        vault.purge(&compartments, context.now())?;
     }
     Ok(exit::OK)
 }

@@ -60,6 +60,11 @@ impl Entry {
         self.record.versions.last().map_or(Kind::Bytes, |version| version.kind)
     }
 
+    /// The compartments whose keys seal its versions: empty for what is not limited.
+    pub fn compartments(&self) -> impl Iterator<Item = &str> {
+        self.record.versions.iter().map(|version| version.compartment.as_str())
+    }
+
     /// When the entry was made, in milliseconds.
     pub fn created(&self) -> u64 {
         self.record.created

@@ -241,6 +241,15 @@ impl Vault {
         })
     }
 
+    /// Writes the file anew without dead bytes, and retires the data keys of these compartments: what they sealed and is gone was the last that they
+    /// seal in common with what is written from now on.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPermitted`] with a limited key.
+    pub fn purge(&mut self, compartments: &BTreeSet<String>, now: u64) -> Result<KeysChanged> {
+        self.renew(now, |plan| plan.advance_data(&|name| compartments.contains(name), now))
+    }
+
     /// Writes the file anew with the keys and slots that `make` plans.
     fn renew(&mut self, now: u64, make: impl FnOnce(&mut Plan<'_>) -> Result<()>) -> Result<KeysChanged> {
         self.may_write()?;

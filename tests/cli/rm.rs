@@ -53,4 +53,8 @@ fn purge_drops_the_bytes() {
     let after = sandbox.bytes().len();
     assert!(after + 300_000 < before, "{before} bytes before, {after} after");
     assert_eq!(sandbox.get("keep"), b"v");
+    // The key that sealed what is gone seals nothing more.
+    let keys = sandbox.vault(&["key", "status", "--format", "json"]).run().ok().json();
+    assert_eq!(keys["data_keys"][0]["number"], 2);
+    sandbox.vault(&["check"]).run().ok();
 }
