@@ -166,6 +166,11 @@ impl Context {
         self.unlock_at(&path)
     }
 
+    /// Unlocks with this key from here on, unless there is one already.
+    pub fn prefer(&mut self, credential: Credential) {
+        self.credential.get_or_insert(credential);
+    }
+
     /// Opens and unlocks the vault at `path`.
     pub fn unlock_at(&mut self, path: &Path) -> Result<Vault> {
         let options = self.options()?;

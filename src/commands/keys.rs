@@ -69,6 +69,58 @@ impl Context {
         }
     }
 
+    /// Every key that can be had without a question, each with its source: also those that another one goes before. Descriptors are left alone, they
+    /// are read once.
+    pub fn credentials_in_reach(&mut self) -> Result<Vec<(String, Result<Credential>)>> {
+        let mut found = Vec::new();
+        let is_set = |name: &str| std::env::var_os(name).is_some_and(|text| !text.is_empty());
+        if let Some(path) = &self.global.passphrase_file {
+            found.push((format!("--passphrase-file {}", path.display()), passphrase_from_file(path).map(Credential::Passphrase)));
+        }
+        for (source, path, is_identity) in self.named_keys()? {
+            let credential = if is_identity { identities(&path) } else { read_key_file(&path).map(Credential::RawKey) };
+            found.push((format!("{source} {}", path.display()), credential));
+        }
+        for name in ["VAULT_PASSPHRASE_FILE", "VAULT_PASSPHRASE_CMD", "VAULT_PASSPHRASE"] {
+            if is_set(name) && !is_set("VAULT_PASSPHRASE_FD") {
+                let given = given_passphrase_variable();
+                let missing = || Error::new(ErrorKind::Locked, "no_key", "it gives none");
+                found.push((name.to_owned(), given.and_then(|given| given.ok_or_else(missing)).map(Credential::Passphrase)));
+                break;
+            }
+        }
+        if let Some(text) = std::env::var_os("VAULT_KEY").filter(|text| !text.is_empty()) {
+            let bytes = Zeroizing::new(text.into_encoded_bytes());
+            found.push(("VAULT_KEY".to_owned(), parse_key(&bytes, "VAULT_KEY").map(Credential::RawKey)));
+        }
+        Ok(found)
+    }
+
+    /// The files that keys and passphrases are read from.
+    pub fn key_files(&mut self) -> Result<Vec<PathBuf>> {
+        let mut files: Vec<PathBuf> = self.named_keys()?.into_iter().map(|(_, path, _)| path).collect();
+        files.extend(self.global.passphrase_file.clone());
+        files.extend(path_variable("VAULT_PASSPHRASE_FILE"));
+        files.sort();
+        files.dedup();
+        Ok(files)
+    }
+
+    /// Files of keys and identities, with what names them, and whether it is an identity.
+    fn named_keys(&mut self) -> Result<Vec<(&'static str, PathBuf, bool)>> {
+        let (identity, key_file) = (self.global.identity.clone(), self.global.key_file.clone());
+        let config = self.config()?;
+        let named = [
+            ("--identity", identity, true),
+            ("--key-file", key_file, false),
+            ("VAULT_IDENTITY", path_variable("VAULT_IDENTITY"), true),
+            ("VAULT_KEY_FILE", path_variable("VAULT_KEY_FILE"), false),
+            ("identity of the configuration:", config.identity.clone(), true),
+            ("key file of the configuration:", config.key_file.clone(), false),
+        ];
+        Ok(named.into_iter().filter_map(|(source, path, is_identity)| Some((source, path?, is_identity))).collect())
+    }
+
     pub(super) fn given_passphrase_option(&self) -> Result<Option<Passphrase>> {
         if let Some(fd) = self.global.passphrase_fd {
             return passphrase_from_fd(fd).map(Some);

@@ -11,6 +11,7 @@ mod config;
 mod context;
 mod cp;
 mod diff;
+mod doctor;
 mod edit;
 mod exchange;
 mod exit;
@@ -92,6 +93,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(diff::DiffArgs),
     subcommand!(key::KeyArgs, "recipient"),
     subcommand!(trust::TrustArgs),
+    subcommand!(doctor::DoctorArgs),
     subcommand!(completions::CompletionsArgs),
     subcommand!(man::ManArgs),
     subcommand!(help::HelpArgs),

@@ -51,6 +51,32 @@ impl Found<'_> {
 }
 
 impl Vault {
+    /// Opens one value that the key at hand should open, to show that it does: the first in the order of names. An empty vault proves itself by its
+    /// newest commit.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] if it does not open.
+    pub fn prove(&self) -> Result<()> {
+        self.read(&mut |snapshot| {
+            let snapshot = snapshot.as_ref();
+            let mut proved = Ok(());
+            walk(snapshot, &[keyspace::ENTRY], &mut |key, value| {
+                let (EntryKey::Record(id), Some(value)) = (keyspace::parse_entry_key(key)?, value) else {
+                    return Ok(Walk::Continue(()));
+                };
+                let entry = Entry::new(id, EntryRecord::decode(value)?);
+                match self.value_in(snapshot, &entry, None) {
+                    Err(error) if error.kind() == ErrorKind::NotPermitted => Ok(Walk::Continue(())),
+                    other => {
+                        proved = other.map(drop);
+                        Ok(Walk::Break(()))
+                    }
+                }
+            })?;
+            std::mem::replace(&mut proved, Ok(()))
+        })
+    }
+
     /// The entry with exactly this identity.
     pub fn entry(&self, id: &EntryId) -> Result<Option<Entry>> {
         self.read(&mut |state| Ok(entry_in(state.as_ref(), id)?.map(|entry| entry.found_in(state))))

@@ -122,7 +122,7 @@ impl Vault {
         let keys = file.store.keys();
         let mut slots = Vec::new();
         for slot in &file.store.header()?.slots {
-            let info = SlotInfo { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone() };
+            let info = SlotInfo::of(slot);
             let SlotLabel { text: label, compartments, .. } = slot.open_label(&self.id, keys.index.slot_label())?;
             slots.push(SlotView { label, info, compartments, in_use: slot.recipient == file.opened_by });
         }

@@ -49,6 +49,18 @@ pub struct SlotInfo {
     pub full: bool,
     /// The public half.
     pub recipient: String,
+    /// What a guess of its passphrase costs, if it opens by one.
+    pub cost: Option<Argon2Cost>,
+}
+
+impl SlotInfo {
+    pub(super) fn of(slot: &Slot) -> Self {
+        let cost = match &slot.kind {
+            SlotKind::Passphrase(_, cost) => Some(*cost),
+            _ => None,
+        };
+        Self { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone(), cost }
+    }
 }
 
 /// A vault file that was opened and not unlocked: nothing but its slots may be looked at, and nothing of it is trusted.
@@ -83,12 +95,7 @@ impl Locked {
 
     /// The slots.
     pub fn slots(&self) -> Vec<SlotInfo> {
-        self.file
-            .header()
-            .slots()
-            .iter()
-            .map(|slot| SlotInfo { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone() })
-            .collect()
+        self.file.header().slots().iter().map(SlotInfo::of).collect()
     }
 
     /// Whether a slot of this kind is there, so that nobody is asked for a passphrase that opens nothing.

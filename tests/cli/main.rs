@@ -11,6 +11,7 @@ mod completions;
 mod cp;
 mod diff;
 mod discovery;
+mod doctor;
 mod edit;
 mod export;
 mod find;
