@@ -45,6 +45,10 @@ key! {
     SigningSeed
 }
 key! {
+    /// A Fernet key: 16 bytes that sign, 16 that encrypt.
+    FernetKey
+}
+key! {
     /// A raw 32-byte key that a user keeps in a file or a variable and that opens a slot.
     RawKey
 }
@@ -59,6 +63,21 @@ impl Passphrase {
     }
 
     /// The passphrase's bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+/// A key of another program, from which a Fernet key is derived: text of its owner's choosing.
+pub struct ForeignSecret(Zeroizing<Vec<u8>>);
+
+impl ForeignSecret {
+    /// Takes the bytes of the key.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The key's bytes.
     pub fn expose(&self) -> &[u8] {
         &self.0
     }

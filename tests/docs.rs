@@ -133,7 +133,7 @@ fn links_lead_somewhere() {
 #[test]
 fn the_specification_has_the_numbers_of_the_code() {
     use vault::crypto::{self, Argon2Cost};
-    use vault::format::{BLOCK, commit, header, keyspace, page, record};
+    use vault::format::{BLOCK, commit, foreign, header, keyspace, page, record, stream};
     use vault::{Category, Name};
 
     let spec = read("src/format/SPEC.md").replace('\n', " ");
@@ -157,6 +157,10 @@ fn the_specification_has_the_numbers_of_the_code() {
         format!("1 to {} slots", header::MAX_SLOTS),
         format!("{} n text: TOML", header::LINE),
         format!("A **reference** is {} bytes", page::REFERENCE),
+        format!("The line has at most {} bytes", thousands(stream::MAX_LINE as u64)),
+        format!("key (1 to {} bytes)", thousands(foreign::MAX_SECRET as u64)),
+        format!("salt (0 to {} bytes)", thousands(foreign::MAX_SALT as u64)),
+        format!("rounds (1 to {})", thousands(foreign::MAX_ITERATIONS.into())),
         format!(
             "length ≤ {} for a node and ≤ {} for an overflow page",
             thousands(page::MAX_NODE.into()),

@@ -34,7 +34,24 @@ const SHARED_COMMANDS: &[&str] = &["context", "config", "exit", "present", "exch
 
 /// Crates that one room alone names.
 const CRATES: &[(&str, &[&str])] = &[
-    ("crypto", &["age", "age_core", "argon2", "bech32", "blake3", "chacha20poly1305", "ed25519_dalek", "hkdf", "sha2"]),
+    (
+        "crypto",
+        &[
+            "aes",
+            "age",
+            "age_core",
+            "argon2",
+            "bech32",
+            "blake3",
+            "cbc",
+            "chacha20poly1305",
+            "ed25519_dalek",
+            "hkdf",
+            "hmac",
+            "pbkdf2",
+            "sha2",
+        ],
+    ),
     ("commands", &["clap", "clap_complete", "clap_mangen", "directories", "indicatif"]),
     ("term", &["dialoguer"]),
 ];

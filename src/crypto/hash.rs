@@ -2,6 +2,11 @@
 
 use std::fmt;
 
+/// SHA-256 (FIPS 180-4), for sums that other programs write.
+pub fn sha256(bytes: &[u8]) -> [u8; 32] {
+    <sha2::Sha256 as sha2::Digest>::digest(bytes).into()
+}
+
 /// A BLAKE3 hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hash(pub [u8; 32]);

@@ -7,7 +7,7 @@ use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use super::{CryptoError, X25519Identity};
-use crate::secret::{IndexKey, MasterKey, RawKey};
+use crate::secret::{DataKey, IndexKey, MasterKey, RawKey};
 
 /// Domain labels of associated data and signed messages.
 pub mod label {
@@ -86,6 +86,11 @@ pub fn commit_to_index(key: &IndexKey, id: &[u8; 16]) -> [u8; 32] {
 /// The X25519 identity of a raw-key slot.
 pub fn raw_key_identity(key: &RawKey, id: &[u8; 16]) -> Result<X25519Identity, CryptoError> {
     X25519Identity::from_secret(&derive(key.expose(), id, "vault/1 raw-key slot"))
+}
+
+/// The X25519 identity to which streams under a data key are encrypted.
+pub fn stream_identity(key: &DataKey, id: &[u8; 16]) -> Result<X25519Identity, CryptoError> {
+    X25519Identity::from_secret(&derive(key.expose(), id, "vault/1 stream"))
 }
 
 fn derive(key: &[u8; 32], id: &[u8; 16], label: &str) -> Zeroizing<[u8; 32]> {

@@ -2,6 +2,7 @@
 
 mod aead;
 mod age;
+mod fernet;
 mod hash;
 mod kdf;
 pub mod keys;
@@ -10,10 +11,11 @@ mod transcript;
 
 pub use aead::{NONCE, OVERHEAD, TAG, open, open_in_place, seal, seal_into};
 pub use age::{
-    AgeIdentity, AgeRecipient, Opens, RecipientKind, X25519Identity, decrypt_age, decrypt_age_with_passphrase, encrypt_age,
-    encrypt_age_with_passphrase,
+    AgeIdentity, AgeRecipient, Opens, RecipientKind, StreamError, X25519Identity, decrypt_age, decrypt_age_stream,
+    decrypt_age_with_passphrase, encrypt_age, encrypt_age_stream, encrypt_age_with_passphrase,
 };
-pub use hash::{Hash, Hasher};
+pub use fernet::{FernetToken, derive_fernet_key};
+pub use hash::{Hash, Hasher, sha256};
 pub use kdf::{Argon2Cost, Argon2Problem, argon2id};
 pub use sign::{Signer, Verifier};
 pub use transcript::Transcript;

@@ -161,6 +161,17 @@ pub fn lineage_from(sequence: u64) -> Vec<u8> {
     key
 }
 
+/// Key of a system record; kinds hold no 0x00.
+pub fn system(kind: &str, name: &str) -> Vec<u8> {
+    [&[SYSTEM], kind.as_bytes(), &[0], name.as_bytes()].concat()
+}
+
+/// The kind and the name of a system record; of kinds that this version does not know, only that they are text.
+pub fn parse_system(key: &[u8]) -> Result<(&str, &str), FormatError> {
+    let text = key.strip_prefix(&[SYSTEM]).and_then(|rest| std::str::from_utf8(rest).ok()).ok_or_else(malformed)?;
+    Ok(text.split_once('\0').unwrap_or((text, "")))
+}
+
 /// The first key behind all that begin with `prefix`, or `None` if there is none.
 pub fn after(prefix: &[u8]) -> Option<Vec<u8>> {
     let mut end = prefix.to_vec();

@@ -5,12 +5,14 @@
 pub mod cbor;
 pub mod commit;
 pub mod exposure;
+pub mod foreign;
 pub mod header;
 pub mod keyspace;
 pub mod padding;
 pub mod page;
 pub mod record;
 pub mod slot;
+pub mod stream;
 
 use crate::crypto::CryptoError;
 

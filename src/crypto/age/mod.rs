@@ -2,6 +2,7 @@
 
 mod identity;
 mod recipient;
+mod stream;
 
 use std::io::{Read, Write};
 
@@ -10,6 +11,7 @@ use zeroize::Zeroizing;
 
 pub use identity::{AgeIdentity, Opens, X25519Identity};
 pub use recipient::{AgeRecipient, RecipientKind};
+pub use stream::{StreamError, decrypt_age_stream, encrypt_age_stream};
 
 use super::CryptoError;
 
