@@ -39,8 +39,8 @@ struct Expected {
 }
 
 impl Vault {
-    /// Verifies every byte of the file, every record of an entry against the indexes, and opens every value and every older data key that the
-    /// key opens.
+    /// Verifies every byte of the file, every record of an entry against the indexes, and opens every value, every older data key and every
+    /// system record that the key opens.
     pub fn check(&self) -> Result<Checked> {
         let file = match &self.file {
             Some(file) => Some(file.store.check()?),
@@ -72,6 +72,7 @@ impl Vault {
         count(snapshot, keyspace::LINEAGE, true)?;
         self.check_older_keys(snapshot)?;
         super::exposure::check(snapshot)?;
+        self.check_system(snapshot)?;
         Ok(checked)
     }
 

@@ -7,12 +7,15 @@ mod entries;
 mod error;
 mod exposure;
 pub mod field;
+mod foreign;
 pub mod generate;
 mod import;
 mod read;
 mod reseal;
 mod slots;
 mod standing;
+mod stream;
+mod system;
 mod unlock;
 mod witness;
 mod write;
@@ -25,9 +28,11 @@ pub use check::Checked;
 pub use entries::{Entry, VersionInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use exposure::Exposure;
+pub use foreign::{ForeignKeys, Variable, check_age, verify_checksum, with_checksum};
 pub use import::{Import, ImportPolicy};
 pub use read::{Filter, Found, Scope};
 pub use slots::{KeyNumber, KeyNumbers, KeysChanged, Limit, Rotation, SlotView};
+pub use stream::{StreamInfo, stream_info};
 pub use unlock::{Credential, Locked, NewSlot, SlotInfo};
 pub use write::{Change, MakeWrite, Outcome, Write};
 
@@ -37,7 +42,7 @@ use crate::format::header::hex;
 use crate::format::keyspace;
 use crate::format::record::{ValueContext, Version};
 use crate::format::slot::{DataKeys, KeyRing, NumberedKey, OlderKey};
-use crate::name::{Category, EntryId};
+use crate::name::{Category, EntryId, Environment};
 use crate::secret::{MasterKey, SecretValue};
 use crate::store::file::storage::OsPlace;
 use crate::store::file::{Facts, FileOptions, FileStore, Known, OpenedFile};
@@ -296,9 +301,13 @@ impl Vault {
 
 /// The compartment of values in this category and environment, where these are the keys that there are.
 fn compartment_of(data: &DataKeys, category: Option<&Category>, id: &EntryId) -> String {
+    compartment_in(data, category, id.environment.as_ref())
+}
+
+fn compartment_in(data: &DataKeys, category: Option<&Category>, environment: Option<&Environment>) -> String {
     let is_one = |name: String| data.newest(&name).map(|_| name);
     let by_category = category.and_then(|category| is_one(format!("category:{category}")));
-    let by_environment = id.environment.as_ref().and_then(|environment| is_one(format!("env:{environment}")));
+    let by_environment = environment.and_then(|environment| is_one(format!("env:{environment}")));
     match (by_category, by_environment) {
         (Some(category), Some(environment)) => format!("{category}\u{1f}{environment}"),
         (one, other) => one.or(other).unwrap_or_default(),
