@@ -55,6 +55,31 @@ pub(super) fn write(variables: &[(String, Zeroizing<String>)]) -> Zeroizing<Vec<
     out.into_bytes()
 }
 
+/// A text with variables at its end, and without those that `replaced` names.
+pub(super) fn replace(
+    text: &str,
+    replaced: &dyn Fn(&str) -> bool,
+    variables: &[(String, Zeroizing<String>)],
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let mut out = Buffer::new();
+    let mut kept = 0;
+    for (name, place) in assignments::places(text, assignment)? {
+        if replaced(name) {
+            out.push(&text[kept..place.start]);
+            kept = place.end;
+        }
+    }
+    out.push(&text[kept..]);
+    let unfinished = text[kept..].chars().next_back().is_some_and(|last| last != '\n');
+    out.push(if unfinished { "\n" } else { "" });
+    let mut out = out.into_bytes();
+    let own = write(variables);
+    let mut whole = Zeroizing::new(Vec::with_capacity(out.len() + own.len()));
+    whole.append(&mut out);
+    whole.extend_from_slice(&own);
+    Ok(whole)
+}
+
 /// Reads names, as they stand, and texts.
 pub(super) fn read(text: &str) -> Result<Vec<Row>, Error> {
     assignments::read(text, assignment)
@@ -207,6 +232,26 @@ mod tests {
         ];
         assert_eq!(seen(text), expected.map(|(name, value)| (name.to_owned(), value.to_owned())));
         assert!(seen("").is_empty() && seen("# only").is_empty());
+    }
+
+    #[test]
+    fn variables_are_replaced_and_all_else_stays() {
+        let add = [("Z".to_owned(), Zeroizing::new("it's".to_owned()))];
+        let replaced = |text: &str| {
+            let out = replace(text, &|name| name.starts_with('X'), &add).map_err(|error| error.to_string());
+            out.map(|out| String::from_utf8(out.to_vec()).unwrap())
+        };
+        for (text, expected) in [
+            ("", ""),
+            ("# c\nA=1\n", "# c\nA=1\n"),
+            ("A=1", "A=1\n"),
+            ("X=1\n# c\n\nexport X2='a\nb' # d\nB='x\nX=1\n' # e\n  X3=\"1\"\nC=2", "# c\n\nB='x\nX=1\n' # e\nC=2\n"),
+            ("A=1\r\nX=2\r\nB=3\r\n", "A=1\r\nB=3\r\n"),
+            ("A=1\nX=2", "A=1\n"),
+        ] {
+            assert_eq!(replaced(text).unwrap(), format!("{expected}Z=\"it's\"\n"), "{text:?}");
+        }
+        assert!(replaced("A='").is_err());
     }
 
     #[test]

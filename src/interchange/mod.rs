@@ -67,6 +67,19 @@ pub fn write_prefixed(format: Format, rows: &[Row], prefix: &str) -> Result<Zero
     }
 }
 
+/// The dotenv file `text` with these variables at its end, and without those that `replaced` names; all else in it stays as it stands.
+///
+/// # Errors
+///
+/// [`Error::Syntax`] with a line if `text` is no dotenv file.
+pub fn dotenv_with(
+    text: &[u8],
+    replaced: &dyn Fn(&str) -> bool,
+    variables: &[(String, Zeroizing<String>)],
+) -> Result<Zeroizing<Vec<u8>>, Error> {
+    dotenv::replace(utf8(text)?, replaced, variables)
+}
+
 /// Reads the rows of a text, in their order. A byte order mark at its start is skipped.
 ///
 /// # Errors
@@ -74,8 +87,7 @@ pub fn write_prefixed(format: Format, rows: &[Row], prefix: &str) -> Result<Zero
 /// [`Error::Syntax`] with a line, [`Error::Entry`] or [`Error::Value`] for what cannot be used,
 /// [`Error::NewerExport`], and [`Error::Duplicate`] if two rows have the same name and environment.
 pub fn read(format: Format, bytes: &[u8]) -> Result<Vec<Row>, Error> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|broken| Error::Syntax { line: error::line_at(bytes, broken.valid_up_to()), what: "this is not UTF-8 text" })?;
+    let text = utf8(bytes)?;
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let rows = match format {
         Format::Dotenv => dotenv::read(text),
@@ -87,6 +99,11 @@ pub fn read(format: Format, bytes: &[u8]) -> Result<Vec<Row>, Error> {
     }?;
     refuse_duplicates(&rows)?;
     Ok(rows)
+}
+
+fn utf8(bytes: &[u8]) -> Result<&str, Error> {
+    std::str::from_utf8(bytes)
+        .map_err(|broken| Error::Syntax { line: error::line_at(bytes, broken.valid_up_to()), what: "this is not UTF-8 text" })
 }
 
 /// Sorts positions rather than filling a set of names: an eighth of the memory at a million rows.
