@@ -1,9 +1,10 @@
-//! What export and import share: the formats by their names, and the errors of their text.
+//! What commands that export and import share: the formats by their names, the errors of their text, and foreign keys in variables.
 
 use clap::ValueEnum;
+use zeroize::Zeroizing;
 
 use crate::interchange::{self, Format};
-use crate::vault::{Error, ErrorKind};
+use crate::vault::{Error, ErrorKind, ForeignKeys, Result, Variable};
 
 /// What `export` writes and `import` reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -29,6 +30,19 @@ impl ExchangeFormat {
             Self::Csv => Format::Csv,
         }
     }
+}
+
+/// The variables of this process that hold foreign keys.
+pub fn foreign_variables() -> Result<Vec<Variable>> {
+    let own = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.into_string().ok().filter(|name| ForeignKeys::is_variable(name))?;
+        Some((name, value.into_string()))
+    });
+    own.map(|(name, value)| match value {
+        Ok(value) => Ok((name, Zeroizing::new(value))),
+        Err(_) => Err(Error::usage(format!("the variable {name} is not text"))),
+    })
+    .collect()
 }
 
 /// An error of the text formats; they never quote a value.

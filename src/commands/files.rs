@@ -1,11 +1,13 @@
 //! Files that commands read whole and write whole: without unwiped copies, private from the start, and never half.
 
+use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::term::output;
 use crate::vault::{Error, ErrorKind, Result};
 
 /// Everything that a reader gives. `expected` bytes are made room for at once; if more come, growing leaves no copy behind.
@@ -58,19 +60,9 @@ pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
 
 /// [`write_private`], where `verify` looks at the file before it takes its place; if that fails, what was there stays.
 pub fn write_verified<T>(path: &Path, bytes: &[u8], verify: impl FnOnce(&Path) -> Result<T>) -> Result<T> {
-    use std::os::unix::fs::OpenOptionsExt as _;
-    // A rename would put a file in the place of a device or a pipe.
-    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
-        return Err(Error::new(ErrorKind::Io, "io", format!("write {}: not a regular file", path.display()))
-            .hint("leave the option out, and redirect the output there"));
-    }
-    let fail = |error: std::io::Error| Error::io(format!("write {}", path.display()), &error);
-    let random: [u8; 8] = crate::crypto::random()?;
-    let mut name = std::ffi::OsString::from(".");
-    name.push(path.file_name().ok_or_else(|| Error::usage(format!("{} is not a file name", path.display())))?);
-    name.push(format!(".{:016x}", u64::from_le_bytes(random)));
-    let temporary = path.with_file_name(name);
-    let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary).map_err(fail)?;
+    let fail = |error: io::Error| Error::io(format!("write {}", path.display()), &error);
+    let temporary = temporary_name(path)?;
+    let mut file = create_private(&temporary).map_err(fail)?;
     let result: Result<T> = (|| {
         file.write_all(bytes).and_then(|()| file.sync_all()).map_err(fail)?;
         let verified = verify(&temporary)?;
@@ -81,9 +73,157 @@ pub fn write_verified<T>(path: &Path, bytes: &[u8], verify: impl FnOnce(&Path) -
         let _ = std::fs::remove_file(&temporary);
     }
     let verified = result?;
-    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|parent| parent.sync_all()).map_err(fail)?;
+    sync_directory(path).map_err(fail)?;
     Ok(verified)
+}
+
+/// Where a stream goes: standard output, or a private file that takes its place only when it is whole.
+pub enum Sink {
+    /// Standard output, without a buffer in which data would stay.
+    Standard(File),
+    /// A file in the making.
+    File(Unfinished),
+}
+
+impl Sink {
+    /// Opens the file, or standard output.
+    pub fn open(out: Option<&Path>) -> Result<Self> {
+        match out {
+            Some(path) => Unfinished::create(path).map(Self::File),
+            None => output::unbuffered().map(Self::Standard),
+        }
+    }
+
+    /// To be called when all of it was written and is right: only then is the file at its place.
+    pub fn finish(self) -> Result<()> {
+        match self {
+            Self::Standard(_) => Ok(()),
+            Self::File(file) => file.finish(),
+        }
+    }
+}
+
+impl Write for Sink {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        match self {
+            Self::Standard(file) => file.write(buffer),
+            Self::File(file) => file.file.write(buffer),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A private file in the making. It has no name where the system can do that, so that nothing is left of it when the process is killed; else a
+/// temporary one beside its place.
+pub struct Unfinished {
+    file: File,
+    path: PathBuf,
+    temporary: PathBuf,
+    named: bool,
+}
+
+impl Unfinished {
+    fn create(path: &Path) -> Result<Self> {
+        let temporary = temporary_name(path)?;
+        let (file, named) = match create_nameless(directory_of(path)) {
+            Some(file) => (file, false),
+            None => (create_private(&temporary).map_err(|error| Error::io(format!("write {}", path.display()), &error))?, true),
+        };
+        Ok(Self { file, path: path.to_owned(), temporary, named })
+    }
+
+    fn finish(mut self) -> Result<()> {
+        self.take_its_place().map_err(|error| Error::io(format!("write {}", self.path.display()), &error))
+    }
+
+    fn take_its_place(&mut self) -> io::Result<()> {
+        self.file.sync_all()?;
+        if !self.named {
+            give_name(&self.file, &self.temporary)?;
+            self.named = true;
+        }
+        std::fs::rename(&self.temporary, &self.path)?;
+        self.named = false;
+        sync_directory(&self.path)
+    }
+}
+
+impl Drop for Unfinished {
+    fn drop(&mut self) {
+        if self.named {
+            let _ = std::fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// The file, or standard input without one or for `-`.
+pub fn open_input(file: Option<&Path>) -> Result<Box<dyn Read>> {
+    match file {
+        Some(path) if path.as_os_str() != "-" => {
+            let file = File::open(path).map_err(|error| Error::io(format!("read {}", path.display()), &error))?;
+            Ok(Box::new(file))
+        }
+        _ => Ok(Box::new(io::stdin().lock())),
+    }
+}
+
+/// A name beside a path for what is to take its place.
+fn temporary_name(path: &Path) -> Result<PathBuf> {
+    // A rename would put a file in the place of a device or a pipe.
+    if std::fs::metadata(path).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(Error::new(ErrorKind::Io, "io", format!("write {}: not a regular file", path.display()))
+            .hint("leave the option out, and redirect the output there"));
+    }
+    let random: [u8; 8] = crate::crypto::random()?;
+    let mut name = OsString::from(".");
+    name.push(path.file_name().ok_or_else(|| Error::usage(format!("{} is not a file name", path.display())))?);
+    name.push(format!(".{:016x}", u64::from_le_bytes(random)));
+    Ok(path.with_file_name(name))
+}
+
+fn create_private(path: &Path) -> io::Result<File> {
+    use std::os::unix::fs::OpenOptionsExt as _;
+    std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// A private file without a name in a directory, if the system has such files and can name them later.
+#[cfg(target_os = "linux")]
+fn create_nameless(directory: &Path) -> Option<File> {
+    use rustix::fs::{CWD, Mode, OFlags, openat};
+    let file = openat(CWD, directory, OFlags::TMPFILE | OFlags::WRONLY | OFlags::CLOEXEC, Mode::from_raw_mode(0o600)).ok()?;
+    Path::new(&name_in_proc(&file)).exists().then(|| File::from(file))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn create_nameless(_directory: &Path) -> Option<File> {
+    None
+}
+
+#[cfg(target_os = "linux")]
+fn give_name(file: &File, path: &Path) -> io::Result<()> {
+    use rustix::fs::{AtFlags, CWD, linkat};
+    Ok(linkat(CWD, name_in_proc(file), CWD, path, AtFlags::SYMLINK_FOLLOW)?)
+}
+
+#[cfg(not(target_os = "linux"))]
+fn give_name(_file: &File, _path: &Path) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(target_os = "linux")]
+fn name_in_proc(file: &impl std::os::fd::AsRawFd) -> String {
+    format!("/proc/self/fd/{}", file.as_raw_fd())
+}
+
+fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path)).and_then(|directory| directory.sync_all())
 }
 
 /// Makes the directory that a file goes into, 0700, if it is not there.

@@ -10,9 +10,11 @@ mod completions;
 mod config;
 mod context;
 mod cp;
+mod decrypt;
 mod diff;
 mod doctor;
 mod edit;
+mod encrypt;
 mod exchange;
 mod exit;
 mod export;
@@ -86,6 +88,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(rotate::RotateArgs),
     subcommand!(export::ExportArgs),
     subcommand!(import::ImportArgs),
+    subcommand!(encrypt::EncryptArgs),
+    subcommand!(decrypt::DecryptArgs),
     subcommand!(check::CheckArgs),
     subcommand!(compact::CompactArgs),
     subcommand!(backup::BackupArgs),

@@ -44,6 +44,13 @@ pub fn refuse_closed() -> Result<()> {
     }
 }
 
+/// Standard output without a buffer: what is written leaves at once, and no copy of it stays.
+pub fn unbuffered() -> Result<std::fs::File> {
+    refuse_closed()?;
+    let owned = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
+    owned.map(std::fs::File::from).map_err(|error| Error::io("write to standard output", &error))
+}
+
 /// Prints text that is data. A reader who has seen enough is no error.
 pub fn print(text: &str) -> Result<()> {
     if text.is_empty() {

@@ -39,6 +39,18 @@ fn everything(recipient: &str) -> Vec<String> {
         vault import flat.json --overwrite
         vault import flat.json --dry-run
         vault import broken.env
+        vault encrypt value --out enc
+        vault encrypt --armor < value
+        > vault decrypt enc
+        vault decrypt enc --info
+        vault decrypt enc --out out
+        vault key import-env foreign.env
+        > vault key export-env
+        vault key export-env --out out
+        vault key import-env foreign.env --errors json
+        vault key import-env broken.env
+        vault encrypt --fernet value --out token
+        > vault decrypt token
         vault backup copy --force
         vault diff copy copy
         vault restore copy --force
@@ -72,6 +84,7 @@ fn scene() -> (Sandbox, String) {
     sandbox.write("json", format!("{{\"f\":\"{canary}\"}}"));
     sandbox.write("flat.json", format!("{{\"a\":\"{canary}\",\"n\":\"{canary}\"}}"));
     sandbox.write("broken.env", format!("A={canary}\n{canary}\n"));
+    sandbox.write("foreign.env", format!("ENCRYPTION_KEYS__v1={canary}\nENCRYPTION_SALT__v1=salt\n"));
     let bin = sandbox.path("bin");
     fs::create_dir(&bin).unwrap();
     for (name, script) in [
@@ -133,7 +146,8 @@ fn no_value_is_in_a_message_a_listing_or_a_file() {
         );
         // What was asked to be written there is.
         let _ = fs::remove_file(sandbox.path("work/out"));
-        let given = ["work/value", "work/json", "work/flat.json", "work/broken.env"].map(|name| sandbox.path(name));
+        let given =
+            ["work/value", "work/json", "work/flat.json", "work/broken.env", "work/foreign.env"].map(|name| sandbox.path(name));
         for (path, _) in sandbox.files("").into_iter().filter(|(path, _)| path.is_file() && !given.contains(path)) {
             assert!(!holds(&fs::read(&path).unwrap(), &forms), "`{command}` leaves the value in {}", path.display());
         }

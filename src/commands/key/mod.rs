@@ -1,7 +1,9 @@
 //! `vault key`: one file for each of its subcommands. This one only lists and dispatches.
 
 mod add;
+mod export_env;
 mod exposure;
+mod import_env;
 mod list;
 mod passwd;
 mod remove;
@@ -19,6 +21,9 @@ use crate::vault::Result;
 ///
 /// A slot is one way to unlock: a passphrase, a key file, an age or SSH key. A full slot opens everything; a limited one opens names, metadata and
 /// the values of some categories or environments, and cannot write.
+///
+/// Foreign keys (import-env, export-env) are another thing: versions of a key from which another program derives the keys of Fernet tokens. The vault
+/// keeps them, so that `vault decrypt` opens such tokens and `vault encrypt --fernet` makes them.
 #[derive(Args, Debug)]
 pub struct KeyArgs {
     #[command(subcommand)]
@@ -38,6 +43,8 @@ enum KeyCommand {
     Status(status::StatusArgs),
     Exposure(exposure::ExposureArgs),
     Trust(trust::TrustArgs),
+    ImportEnv(import_env::ImportEnvArgs),
+    ExportEnv(export_env::ExportEnvArgs),
 }
 
 pub fn run(context: &mut Context, args: KeyArgs) -> Result<u8> {
@@ -51,5 +58,7 @@ pub fn run(context: &mut Context, args: KeyArgs) -> Result<u8> {
         KeyCommand::Status(args) => status::run(context, args),
         KeyCommand::Exposure(args) => exposure::run(context, args),
         KeyCommand::Trust(args) => trust::run(context, args),
+        KeyCommand::ImportEnv(args) => import_env::run(context, args),
+        KeyCommand::ExportEnv(args) => export_env::run(context, args),
     }
 }
