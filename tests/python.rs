@@ -46,7 +46,7 @@ fn both_read_every_vector_alike() {
 #[test]
 fn both_read_files_of_the_program_alike() {
     let Some(python) = python() else { return };
-    let place = Place::new();
+    let place = Place::new("files");
     place.run(&["init"], b"");
     let mut requests = Vec::new();
     let mut compare = |what: &str| {
@@ -123,6 +123,64 @@ fn both_read_files_of_the_program_alike() {
             .all(|answer| answer["state"]["tail"] == true && answer["state"]["entries"] == answers[7]["state"]["entries"])
     );
     assert_eq!(answers.len(), 11);
+}
+
+/// Streams of the program open in the reader, from the specification alone.
+#[test]
+fn streams_of_the_program_open_elsewhere() {
+    let Some(python) = python() else { return };
+    let place = Place::new("streams");
+    place.run(&["init"], b"");
+    let raw = view::hex(&std::fs::read(place.0.join("key")).unwrap());
+    let (mut requests, mut expected) = (Vec::new(), Vec::new());
+    for (number, length) in [0, 1, 65_535, 65_536, 65_537, 300_000].into_iter().enumerate() {
+        let plaintext: Vec<u8> = (0..length).map(|at| (at % 251) as u8).collect();
+        for (name, options) in [("binary", &[][..]), ("armor", &["--armor"])] {
+            let path = place.0.join(format!("{name}{number}"));
+            std::fs::write(&path, place.run(&[&["encrypt"], options].concat(), &plaintext)).unwrap();
+            requests.push(json!({ "file": place.0.join("a.vault"), "raw": raw, "stream": path }));
+            expected.push(view::base64(&plaintext));
+        }
+    }
+    for (answer, expected) in ask(&python, &requests).iter().zip(expected) {
+        assert!(answer["plaintext"] == expected, "{}", answer["why"]);
+    }
+}
+
+/// The package `cryptography` opens tokens of the program, with the keys that the reader finds in the vault.
+#[test]
+fn tokens_of_the_program_open_elsewhere() {
+    let Some(python) = python() else { return };
+    let place = Place::new("tokens");
+    place.run(&["init"], b"");
+    let env = "ENCRYPTION_KEYS__v1=one\nENCRYPTION_SALT__v1=old-salt\nENCRYPTION_KEYS__v2='zwei é'\nENCRYPTION_SALT__v2=text:x\n\
+               ACTIVE_ENCRYPTION_VERSION=v2\n";
+    place.run(&["key", "import-env", "-", "--iterations", "1234"], env.as_bytes());
+    let raw = view::hex(&std::fs::read(place.0.join("key")).unwrap());
+    let answer = ask(&python, &[json!({ "file": place.0.join("a.vault"), "raw": raw, "foreign": true })]).remove(0);
+    assert_eq!(answer["refused"], Value::Null, "{}", answer["why"]);
+    let keys = &answer["foreign"]["keys"];
+    assert_eq!(answer["foreign"]["active"], "v2");
+    assert_eq!(keys["v1"], json!({ "key": "one", "salt": "a2577eb1a96d", "iterations": 1234 }));
+    let (mut requests, mut expected) = (Vec::new(), Vec::new());
+    for length in [0, 1, 15, 16, 17, 100_000] {
+        let plaintext = vec![0xe9; length];
+        for version in ["v1", "v2"] {
+            let token = place.run(&["encrypt", "--fernet", "--key-version", version], &plaintext);
+            let mut request = keys[version].clone();
+            request["token"] = String::from_utf8(token).unwrap().into();
+            requests.push(request);
+            expected.push(Value::from(view::base64(&plaintext)));
+        }
+    }
+    // One that it must refuse, or it would refuse none.
+    let mut other = requests[0].clone();
+    other["key"] = "another".into();
+    requests.push(other);
+    expected.push(Value::Null);
+    let mut command = python_command(&python);
+    command.arg(tests().join("python/foreign.py")).arg("open");
+    assert_eq!(answers(command, &requests), expected);
 }
 
 /// One flipped bit at many places: both refuse the same file, or read the same state.
@@ -231,7 +289,7 @@ fn python() -> Option<PathBuf> {
         None if venv.exists() => venv,
         None => PathBuf::from("python3"),
     };
-    let found = python_command(&python).args(["-c", "import argon2, blake3, nacl, pyrage, tomllib"]).output();
+    let found = python_command(&python).args(["-c", "import argon2, blake3, cryptography, nacl, pyrage, tomllib"]).output();
     if found.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
@@ -248,13 +306,14 @@ fn python_command(python: &Path) -> Command {
 
 /// The reader's answers to requests, from one process.
 fn ask(python: &Path, requests: &[Value]) -> Vec<Value> {
-    let mut child = python_command(python)
-        .arg(tests().join("python/reader.py"))
-        .arg("--batch")
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
+    let mut command = python_command(python);
+    command.arg(tests().join("python/reader.py")).arg("--batch");
+    answers(command, requests)
+}
+
+/// What a program answers to requests, a line each.
+fn answers(mut command: Command, requests: &[Value]) -> Vec<Value> {
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let mut input = child.stdin.take().unwrap();
     let lines: String = requests.iter().map(|request| format!("{request}\n")).collect();
     // From a thread of its own: the answers may fill their pipe before all requests are taken.
@@ -272,14 +331,14 @@ fn ask(python: &Path, requests: &[Value]) -> Vec<Value> {
 struct Place(PathBuf);
 
 impl Place {
-    fn new() -> Self {
-        let path = std::env::temp_dir().join(format!("vault-python-{}", std::process::id()));
+    fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("vault-python-{}-{name}", std::process::id()));
         let _ = std::fs::remove_dir_all(&path);
         std::fs::create_dir_all(&path).unwrap();
         Self(path)
     }
 
-    fn run(&self, arguments: &[&str], input: &[u8]) {
+    fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
         let mut child = Command::new(env!("CARGO_BIN_EXE_vault"))
             .args(["--vault", "a.vault", "--key-file", "key"])
             .args(arguments)
@@ -292,11 +351,13 @@ impl Place {
             .spawn()
             .unwrap();
         let mut pipe = child.stdin.take().unwrap();
-        // A command that reads nothing closes it.
-        let _ = pipe.write_all(input);
-        drop(pipe);
+        let input = input.to_vec();
+        // From a thread of its own: the output may fill its pipe before all input is taken. A command that reads nothing closes it.
+        let writer = std::thread::spawn(move || drop(pipe.write_all(&input)));
         let output = child.wait_with_output().unwrap();
+        writer.join().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+        output.stdout
     }
 }
 

@@ -9,8 +9,8 @@ It only reads. Whatever the specification says a reader must refuse raises Vault
 
 --batch answers each line of standard input with a line. A request is {"file": PATH, and one of "raw": 64 hex digits,
 "passphrase": TEXT, "identity": "AGE-SECRET-KEY-1..."; optionally "xor": [[offset, byte], ...] and "length": bytes, which alter
-what was read}. An answer is {"state": ..., "refused": null, "damaged", "newer" or "locked", "at": "open", "read" or "check",
-"why": TEXT}; the state is there when everything could be read, though a check may refuse the file afterwards.
+what was read}; optionally "stream": PATH, an encrypted stream to open, and "foreign": true. An answer is {"state": ..., "refused": null, "damaged", "newer" or "locked", "at": "open", "read" or "check",
+"why": TEXT}; the state is there when everything could be read, though a check may refuse the file afterwards. To "stream" it adds "plaintext" (base64), to "foreign" the vault's foreign keys.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import re
 import struct
 import sys
 import tomllib
+import urllib.parse
 
 import argon2.low_level
 import blake3 as _blake3
@@ -63,6 +64,8 @@ ARGON_P_FLOOR, ARGON_P_CEILING = 1, 16
 ARGON_WORK = 16 * KIB * KIB                                 # KiB: 16 GiB of m*t
 
 COMPARTMENT_MAX = 1024
+STREAM_LINE_MAX = 4096
+STREAM_MAGIC = b"VAULT-ENCRYPTED "
 VALUE_MAX = 16 * MIB
 MAX_VERSIONS = 100
 MAX_TAGS = 64
@@ -1178,14 +1181,75 @@ class Vault:
                 need(self.access != "full" or compartment in self.data_keys,
                      "data key: of a compartment that the ring does not hold")
             elif space == 0x10 and self.system_key is not None:
-                aad = lps(b"vault/1 system", self.header.id, key)
-                unpad(unseal(self.system_key, aad, self.tree.resolve(data), "system record"), "system record")
+                self._system(key, data)
             elif space == 0x7E:
                 need(len(key) == 1 + 8 + 32, "keyspace 0x7e: malformed key")
                 need(self.tree.resolve(data) == b"", "keyspace 0x7e: a value that is not empty")
                 need(1 <= int.from_bytes(key[1:9], "big") < self.record.sequence,
                      "keyspace 0x7e: not a number of an earlier record")
         need(not expected, "an entry lacks its listing record or an index key")
+        if self.system_key is not None:
+            self.foreign_keys()
+
+    # -- system records
+
+    def _system(self, key, data):
+        aad = lps(b"vault/1 system", self.header.id, key)
+        return unpad(unseal(self.system_key, aad, self.tree.resolve(data), "system record"), "system record")
+
+    def foreign_keys(self):
+        """Keys of other programs: {"active": version or None, "keys": {version: {"key", "salt", "iterations"}}}."""
+        if self.system_key is None:
+            raise NoKey("system records open with full access only")
+        found, active, prefix = {}, None, b"\x10foreign-key\0"
+        for key, data in self.tree.items(prefix, prefix[:-1] + b"\x01"):
+            item, version = cbor(self._system(key, data)), text_of(key[len(prefix):], "foreign key")
+            if not version:
+                active = fields(item, "active foreign key", {0: is_text})[0]
+                continue
+            need(re.fullmatch(r"[a-z0-9_.-]{1,100}", version), "foreign key: malformed version")
+            if type(item) is dict and is_uint(item.get(0)) and item[0] > 0:
+                raise NewerFormat("foreign key: of a newer kind")
+            item = fields(item, "foreign key", {
+                0: is_uint, 1: lambda x: type(x) is bytes and 1 <= len(x) <= 4096,
+                2: lambda x: type(x) is bytes and len(x) <= 1024, 3: lambda x: is_uint(x) and 1 <= x <= 10_000_000, 4: is_uint})
+            found[version] = {"key": item[1].decode("utf-8"), "salt": item[2].hex(), "iterations": item[3]}
+        need(active is None or active in found, "the active foreign key is not there")
+        return {"active": active, "keys": found}
+
+    # -- streams
+
+    def open_stream(self, stream):
+        """The plaintext of an encrypted stream."""
+        vault_id, compartment, number, body = parse_stream(stream)
+        if vault_id != self.header.id:
+            raise Locked("stream: of another vault")
+        keys = self._data_keys(compartment)
+        if number not in keys:
+            raise NotFound(f"stream: there is no data key {number}")
+        try:
+            return pyrage.decrypt(body, [identity_of_secret(derive(self.header.id, keys[number], "vault/1 stream"))])
+        except Exception:
+            raise Damaged("stream: the age file does not open") from None
+
+
+def parse_stream(stream):
+    """(vault id, compartment, number, the age file) of an encrypted stream."""
+    end = stream.find(b"\n", 0, STREAM_LINE_MAX)
+    need(end >= 0 and stream.startswith(STREAM_MAGIC), "stream: malformed line")
+    words = text_of(stream[len(STREAM_MAGIC):end], "stream").split(" ")
+    if re.fullmatch(r"[1-9][0-9]*", words[0]) and words[0] != "1":
+        raise NewerFormat("stream: of a newer format")
+    need(len(words) == 4 and words[0] == "1", "stream: malformed line")
+    vault_id = unhex(words[1], 16, "stream")
+    need(words[2] == "-" or re.fullmatch(r"(?:[A-Za-z0-9._~:-]|%[0-9A-F]{2})+", words[2]), "stream: malformed compartment")
+    raw = b"" if words[2] == "-" else urllib.parse.unquote_to_bytes(words[2])
+    compartment = text_of(raw, "stream")
+    need(is_compartment(compartment), "stream: malformed compartment")
+    spelled = "".join(chr(b) if chr(b).isascii() and (chr(b).isalnum() or chr(b) in "._~:-") else f"%{b:02X}" for b in raw)
+    need((spelled or "-") == words[2], "stream: a compartment is spelled in another way")
+    need(re.fullmatch(r"[1-9][0-9]*", words[3]) and int(words[3]) < U64, "stream: malformed number")
+    return vault_id, compartment, int(words[3]), stream[end + 1:]
 
 
 # --------------------------------------------------------------------------- secrets in files
@@ -1372,18 +1436,24 @@ def answer(request):
         secret = {"raw_key": bytes.fromhex(request["raw"])}
     else:
         secret = {kind: request[kind] for kind in ("passphrase", "identity") if kind in request}
-    state, at = None, "open"
+    state, at, more = None, "open", {}
     try:
         with Vault(source, **secret) as vault:
             at = "read"
             state = dump(vault)
             at = "check"
             vault.check()
+            if request.get("foreign"):
+                more["foreign"] = vault.foreign_keys()
+            if "stream" in request:
+                at = "stream"
+                with open(request["stream"], "rb") as f:
+                    more["plaintext"] = base64.b64encode(vault.open_stream(f.read())).decode("ascii")
     except VaultError as e:
         words = {Damaged: "damaged", NewerFormat: "newer", Locked: "locked"}
         word = next((word for kind, word in words.items() if isinstance(e, kind)), "other")
         return {"state": state, "refused": word, "at": at, "why": str(e)}
-    return {"state": state, "refused": None, "at": None, "why": None}
+    return {"state": state, "refused": None, "at": None, "why": None} | more
 
 
 def batch():

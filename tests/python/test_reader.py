@@ -286,6 +286,49 @@ class Reads(unittest.TestCase):
         other.file += os.urandom(5000)
         self.assertEqual(reader.Vault(other.commit(other.items(MANY), len(MANY)), raw_key=other.raw).check()["records"], 2)
 
+    def test_streams(self):
+        writer = Writer()
+        vault = reader.Vault(writer.commit(writer.items(FEW), 2), raw_key=writer.raw)
+        vault_id = vault.header.id
+        for compartment, spelled in (("", "-"), ("env:prod", "env:prod"), ("category:db\x1fenv:prod", "category:db%1Fenv:prod")):
+            for number, key in vault._data_keys(compartment).items():
+                recipient = reader.identity_of_secret(reader.derive(vault_id, key, "vault/1 stream")).to_public()
+                line = f"VAULT-ENCRYPTED 1 {vault_id.hex()} {spelled} {number}\n".encode()
+                for armored in (False, True):
+                    body = pyrage.encrypt(b"plaintext", [recipient], armored=armored)
+                    self.assertEqual(vault.open_stream(line + body), b"plaintext")
+                for bad, kind in ((line + body[:-40], reader.Damaged), (line[:-1] + b"0\n" + body, reader.NotFound),
+                                  (line.replace(vault_id.hex().encode(), b"0" * 32) + body, reader.Locked),
+                                  (line.replace(b"D 1", b"D 2") + body, reader.NewerFormat), (body, reader.Damaged),
+                                  (line.replace(b" " + spelled.encode(), b" category:none") + body, reader.NoKey)):
+                    with self.assertRaises(kind):
+                        vault.open_stream(bad)
+        for text in ("1 x - 1", f"1 {vault_id.hex()} - 01", f"1 {vault_id.hex()} - 0", f"1 {vault_id.hex()} env%3Aprod 1",
+                     f"1 {vault_id.hex()} env:a%2fb 1", f"1 {vault_id.hex()} env:a/b 1", f"1 {vault_id.hex()} - 1 ", "01 x"):
+            with self.assertRaises(reader.Damaged, msg=text):
+                reader.parse_stream(f"VAULT-ENCRYPTED {text}\n".encode())
+
+    def test_foreign_keys(self):
+        record = {0: 0, 1: b"key", 2: b"salt", 3: 7, 4: 1}
+
+        def vault(records):
+            writer = Writer()
+            items = writer.items(FEW)
+            for name, item in records.items():
+                key = b"\x10foreign-key\0" + name.encode()
+                items[key] = seal(writer.system, lps(b"vault/1 system", writer.id, key), pad(encode(item)))
+            return writer.commit(items, 2), writer.raw
+
+        data, raw = vault({"": {0: "v1"}, "v1": record})
+        self.assertEqual(reader.Vault(data, raw_key=raw).foreign_keys(),
+                         {"active": "v1", "keys": {"v1": {"key": "key", "salt": "73616c74", "iterations": 7}}})
+        for records, kind in (({"": {0: "v2"}, "v1": record}, reader.Damaged), ({"V1": record}, reader.Damaged),
+                              ({"v1": record | {0: 1}}, reader.NewerFormat), ({"v1": record | {3: 0}}, reader.Damaged),
+                              ({"v1": record | {1: b""}}, reader.Damaged), ({"v1": {0: 0}}, reader.Damaged)):
+            data, raw = vault(records)
+            with self.subTest(records):
+                self.refuses(data, kind, raw_key=raw)
+
     def test_a_long_span(self):
         writer, value = Writer(), os.urandom(2 << 20)
         data = writer.commit(writer.items([dict(FEW[0], versions=[(1, "", 9, 1, value)])]), 1)
