@@ -45,6 +45,7 @@ targets! {
     padding 250_000
     file 12_000
     resealed 1_000
+    stream 150_000
     import_dotenv 80_000
     import_json 150_000
     import_yaml 50_000

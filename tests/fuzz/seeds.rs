@@ -5,10 +5,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use vault::crypto::Hash;
+use vault::crypto::{FernetToken, Hash, X25519Identity, encrypt_age_stream};
 use vault::format::commit::Record;
+use vault::format::foreign::{ActiveVersion, ForeignKeyRecord};
 use vault::format::page::{Item, NodeBuilder, Reference};
 use vault::format::record::{EntryRecord, Listing, Version};
+use vault::format::stream::StreamLine;
+use vault::secret::{FernetKey, ForeignSecret};
 use vault::vault::Change;
 use vault::{Category, EntryId, Environment, Kind, Name, NewSlot, RawKey, SecretValue, Tag, Vault, Write};
 use zeroize::Zeroizing;
@@ -113,6 +116,20 @@ fn seeds_from_the_sample() {
     write("padding", "empty", &vault::format::padding::pad(b""));
     write("padding", "short", &vault::format::padding::pad(&[1; 25]));
     write("padding", "longer", &vault::format::padding::pad(&[2; 1000]));
+
+    let line = StreamLine { id: [1; 16], compartment: "category:a b\u{1f}env:prod".to_owned(), number: 12 };
+    write("stream", "line", line.print().as_bytes());
+    let recipient = X25519Identity::from_secret(&[5; 32]).unwrap().recipient();
+    for (name, armor) in [("binary", false), ("armored", true)] {
+        let mut file = Vec::new();
+        encrypt_age_stream(&recipient, armor, &mut &b"plaintext"[..], &mut file).unwrap();
+        write("stream", name, &file);
+    }
+    let token = FernetToken::seal(&FernetKey::new([5; 32].into()), b"plaintext", 1000).unwrap();
+    write("stream", "token", token.to_text().as_bytes());
+    let secret = ForeignSecret::new(Zeroizing::new(b"key".to_vec()));
+    write("stream", "foreign-key", &ForeignKeyRecord::new(secret, b"salt".to_vec(), 100_000, 1 << 40).unwrap().encode());
+    write("stream", "active", &ActiveVersion::new("v1").encode());
 
     for (name, bytes) in crate::targets::slot_seeds() {
         write("slot_payload", name, &bytes);

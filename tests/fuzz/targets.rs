@@ -13,6 +13,8 @@ mod place;
 mod reseal;
 #[path = "sample.rs"]
 pub mod sample;
+#[path = "streams.rs"]
+mod streams;
 #[path = "texts.rs"]
 mod texts;
 #[path = "whole.rs"]
@@ -466,6 +468,11 @@ pub fn file(data: &[u8]) {
 /// A whole file from somebody who may write, and writes what breaks the rules. The input says how; see `reseal.rs`.
 pub fn resealed(data: &[u8]) {
     bounded(data, whole::resealed);
+}
+
+/// An encrypted stream, its line, its age file, a Fernet token, or the record of a foreign key.
+pub fn stream(data: &[u8]) {
+    bounded(data, streams::stream);
 }
 
 /// A dotenv file.
