@@ -32,8 +32,8 @@
 //!
 //! | rank | room | what it is |
 //! |---|---|---|
-//! | 6 | [`commands`] | one subcommand, one file; what they share is in a few named files beside them |
-//! | 5 | [`term`] | standard streams, prompts, the editor, the clipboard |
+//! | 7 | [`commands`] | one subcommand, one file; what they share is in a few named files beside them |
+//! | 6 | [`term`] | standard streams, prompts, the editor, the clipboard |
 //! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` blocks |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
 //! | 4 | [`interchange`] | rows to and from dotenv, JSON, YAML, TOML, shell and CSV; pure text work |

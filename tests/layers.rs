@@ -17,8 +17,8 @@ const RANKS: &[(&str, u8)] = &[
     ("vault", 4),
     ("interchange", 4),
     ("process", 5),
-    ("term", 5),
-    ("commands", 6),
+    ("term", 6),
+    ("commands", 7),
 ];
 
 /// Rooms that may use less than their rank allows: the room, and the beginnings of the only paths that it may name outside itself.
@@ -176,7 +176,7 @@ fn the_rules_can_be_broken() {
         ("src/interchange/json.rs", "use crate::format::header::hex;"),
         ("src/secret.rs", "use crate::name::Name;"),
         ("src/store/file/tree.rs", "use super::super::super::vault::Vault;"),
-        ("src/term/output.rs", "use crate::process;"),
+        ("src/process.rs", "use crate::term::output;"),
         ("src/vault/read.rs", "use crate::Vault;"),
         ("src/commands/edit.rs", "use super::{exit, set};"),
         ("src/commands/import.rs", "use super::export::ExportFormat;"),
