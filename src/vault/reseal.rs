@@ -8,14 +8,16 @@ use super::{Vault, compartment_of};
 use crate::format::FormatError;
 use crate::format::keyspace::{self, EntryKey};
 use crate::format::record::{EntryRecord, ValueContext, Version};
-use crate::format::slot::{DataKeys, NumberedKey};
+use crate::format::slot::{KeyRing, NumberedKey};
 use crate::store::{Snapshot, StoreError};
 
 /// Looks at everything that is copied, in the order of the keys: an entry's record, then its values.
 pub(super) struct Reseal<'a> {
     vault: &'a Vault,
     snapshot: Arc<dyn Snapshot>,
-    data: DataKeys,
+    ring: KeyRing,
+    /// Whether system records are to be under another key than now.
+    system: bool,
     /// Whether every value is to be under the newest key of its compartment, so that no older one is needed.
     all: bool,
     /// The versions of the entry at hand that move: from what to what.
@@ -27,15 +29,26 @@ pub(super) struct Reseal<'a> {
 }
 
 impl<'a> Reseal<'a> {
-    /// `data`: the keys that there will be.
-    pub fn new(vault: &'a Vault, snapshot: Arc<dyn Snapshot>, data: DataKeys, all: bool, count: &'a AtomicU64) -> Self {
-        Self { vault, snapshot, data, all, moving: HashMap::new(), uid: [0; 16], older: HashMap::new(), count }
+    /// `ring`: the keys that there will be.
+    pub fn new(
+        vault: &'a Vault,
+        snapshot: Arc<dyn Snapshot>,
+        ring: KeyRing,
+        system: bool,
+        all: bool,
+        count: &'a AtomicU64,
+    ) -> Self {
+        Self { vault, snapshot, ring, system, all, moving: HashMap::new(), uid: [0; 16], older: HashMap::new(), count }
     }
 
     /// What becomes of one stored value.
     pub fn each(&mut self, key: &[u8], stored: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         match key.first() {
             Some(&keyspace::OLDER_KEY) if self.all => Ok(None),
+            Some(&keyspace::SYSTEM) if self.system => {
+                let sealed = self.vault.seal_system_anew(key, &stored, &self.ring.system);
+                sealed.map(Some).map_err(|_| FormatError::NotAuthentic("a system record").into())
+            }
             Some(&keyspace::ENTRY) => match keyspace::parse_entry_key(key)? {
                 EntryKey::Record(id) => {
                     let record = EntryRecord::decode(&stored)?;
@@ -56,9 +69,9 @@ impl<'a> Reseal<'a> {
             return Err(FormatError::Malformed("the value of an entry is not there").into());
         }
         self.uid = record.uid;
-        let compartment = compartment_of(&self.data, record.category.as_ref(), id);
+        let compartment = compartment_of(&self.ring.data, record.category.as_ref(), id);
         let missing = FormatError::Malformed("a compartment has no data key");
-        let newest = self.data.newest(&compartment).ok_or(missing)?.number;
+        let newest = self.ring.data.newest(&compartment).ok_or(missing)?.number;
         for version in &mut record.versions {
             if version.compartment != compartment || (self.all && version.key != newest) {
                 let old = version.clone();
@@ -87,7 +100,7 @@ impl<'a> Reseal<'a> {
                 old.open(&older.key, older.number, stored)?
             }
         };
-        let key = self.data.newest(&to.compartment).ok_or_else(missing)?;
+        let key = self.ring.data.newest(&to.compartment).ok_or_else(missing)?;
         let new = ValueContext { id: &self.vault.id, uid: &self.uid, version: to.sealed_as, compartment: &to.compartment };
         self.count.fetch_add(1, Ordering::Relaxed);
         Ok(new.seal(key, &value)?)

@@ -19,7 +19,7 @@ use crate::format::header::{Header, Slot, SlotKind, SlotLabel};
 use crate::format::keyspace;
 use crate::format::slot::{KeyRing, LimitedKeys, NumberedKey, OlderKey, SlotPayload};
 use crate::name::{Category, Environment, Tag};
-use crate::secret::{DataKey, IndexKey, MasterKey, SigningSeed};
+use crate::secret::{DataKey, IndexKey, MasterKey, SigningSeed, SystemKey};
 use crate::store::file::{FileKeys, Renewal};
 use crate::store::{Batch, Snapshot, StoreError};
 
@@ -294,6 +294,7 @@ struct Plan<'a> {
     /// Limited slots wrap the index key and the public signing key; labels and pages are sealed under the former.
     index_changed: bool,
     labels_changed: bool,
+    system_changed: bool,
     /// Compartments with a new data key.
     data_changed: BTreeSet<String>,
     /// Some entries may belong to another compartment than before.
@@ -325,6 +326,7 @@ impl<'a> Plan<'a> {
             master_changed: false,
             index_changed: false,
             labels_changed: false,
+            system_changed: false,
             data_changed: BTreeSet::new(),
             compartments_changed: false,
             reseal_all: false,
@@ -422,6 +424,10 @@ impl<'a> Plan<'a> {
         self.ring.index = IndexKey::new(crypto::random_key()?);
         self.ring.signing = SigningSeed::new(crypto::random_key()?);
         self.index_changed = true;
+        if slot.full {
+            self.ring.system = SystemKey::new(crypto::random_key()?);
+            self.system_changed = true;
+        }
         self.advance_data(&|name| slot.full || opens(&label.compartments, name), now)
     }
 
@@ -448,8 +454,8 @@ impl<'a> Plan<'a> {
         let verifier = Verifier::new(&signer.public())?;
         let file_keys = self.index_changed.then_some(FileKeys { id, index, verifier, signer: Some(signer) });
         let mut renewal = Renewal { keys: file_keys, batch: self.batch, ..Renewal::of_header(self.header) };
-        if self.compartments_changed || self.reseal_all {
-            let mut reseal = Reseal::new(self.vault, self.snapshot, self.ring.data, self.reseal_all, resealed);
+        if self.compartments_changed || self.system_changed || self.reseal_all {
+            let mut reseal = Reseal::new(self.vault, self.snapshot, self.ring, self.system_changed, self.reseal_all, resealed);
             renewal.each = Some(Box::new(move |key, value| reseal.each(key, value)));
         }
         Ok(renewal)

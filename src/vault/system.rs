@@ -76,6 +76,12 @@ impl Vault {
         })
     }
 
+    /// Seals a record under another system key.
+    pub(super) fn seal_system_anew(&self, key: &[u8], sealed: &[u8], new: &SystemKey) -> Result<Vec<u8>> {
+        let content = self.open_system(self.system_key()?, key, sealed)?;
+        Ok(crypto::seal(new.expose(), self.system_aad(key).as_bytes(), &padding::pad(&content))?)
+    }
+
     /// Opens each record of the keyspace, of kinds that this version does not know as well, and reads those that it does.
     pub(super) fn check_system(&self, snapshot: &dyn Snapshot) -> Result<()> {
         // A limited key does not open them; their pages were verified with all others.

@@ -99,6 +99,7 @@ fn slots_of_every_kind_are_added_shown_renamed_and_removed() {
 fn a_removed_key_opens_nothing_in_the_new_file_and_its_header_does_not_come_back() {
     let sandbox = Sandbox::new();
     sandbox.set("a", "before");
+    sandbox.vault(&["key", "import-env"]).env("ENCRYPTION_KEYS__v1", "my-key").env("ENCRYPTION_SALT__v1", "text:salt").run().ok();
     let file = add(&sandbox, "leaver", 9, &[]);
     let old = sandbox.bytes();
     let fingerprint =
@@ -109,6 +110,9 @@ fn a_removed_key_opens_nothing_in_the_new_file_and_its_header_does_not_come_back
     assert!(removed.text().contains("a  v1  leaver"), "{}", removed.text());
     run(&sandbox, &file, &["get", "a"]).fails(4, "does not open this vault");
     assert_eq!(sandbox.get("a"), b"before");
+    // What the vault keeps for itself is sealed by a new system key.
+    sandbox.vault(&["check"]).run().ok();
+    assert!(sandbox.vault(&["key", "export-env"]).run().ok().text().contains("my-key"));
 
     // The old header over the new file, whole and slot by slot: refused with both keys, and nothing wrong is read.
     let new = sandbox.bytes();
