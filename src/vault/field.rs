@@ -95,43 +95,57 @@ pub fn check_json(bytes: &[u8]) -> Result<()> {
     parse_json(bytes).map(|value| drop(Wiped(value)))
 }
 
-/// The key by which the JSON library tells numbers of any precision from objects, inside of it; an object that has it would be taken for a number.
-const NUMBER_KEY: &str = "serde_json::private::Number";
+/// The keys by which the JSON library tells numbers of any precision and raw text from objects, inside of it; an object that has one would be taken
+/// for these.
+const PRIVATE_KEYS: [&str; 2] = ["$serde_json::private::Number", "$serde_json::private::RawValue"];
 
-fn refuse_number_key(bytes: &[u8]) -> Result<()> {
-    let found = |text: &[u8]| text.windows(NUMBER_KEY.len()).any(|window| window == NUMBER_KEY.as_bytes());
-    // Any of its characters may be written as an escape.
-    let escaped = bytes.windows(2).any(|pair| pair == b"\\u");
-    if found(bytes) || (escaped && found(&Zeroizing::new(unescaped(bytes)))) {
-        return Err(Error::usage(
-            "the value has a key that its JSON library keeps for itself, so its fields cannot be told apart",
-        ));
+fn refuse_private_keys(bytes: &[u8]) -> Result<()> {
+    let mut rest = bytes;
+    while let Some(start) = rest.iter().position(|byte| *byte == b'"') {
+        let string = &rest[start..];
+        let Some(length) = string_length(string) else { return Ok(()) };
+        let (string, behind) = string.split_at(length);
+        if behind.trim_ascii_start().starts_with(b":") && is_private_key(string) {
+            return Err(Error::usage(
+                "the value has a key that its JSON library keeps for itself, so its fields cannot be told apart",
+            ));
+        }
+        rest = behind;
     }
     Ok(())
 }
 
-/// The bytes with `\uXXXX` of ASCII characters replaced.
-fn unescaped(bytes: &[u8]) -> Vec<u8> {
-    let (mut out, mut rest) = (Vec::with_capacity(bytes.len()), bytes);
-    while let Some((first, behind)) = rest.split_first() {
-        let digits = behind.strip_prefix(b"u00").and_then(|digits| digits.get(..2)).filter(|_| *first == b'\\');
-        let code =
-            digits.and_then(|digits| std::str::from_utf8(digits).ok()).and_then(|digits| u8::from_str_radix(digits, 16).ok());
-        out.push(code.unwrap_or(*first));
-        rest = if code.is_some() { &behind[5..] } else { behind };
+/// The length of the string at the start, with both quotes; `None` if it does not end.
+fn string_length(text: &[u8]) -> Option<usize> {
+    let mut at = 1;
+    loop {
+        match text.get(at)? {
+            b'"' => return Some(at + 1),
+            b'\\' => at += 2,
+            _ => at += 1,
+        }
     }
-    out
+}
+
+/// Whether a string, quotes and escapes and all, is one of [`PRIVATE_KEYS`].
+fn is_private_key(string: &[u8]) -> bool {
+    if string.contains(&b'\\') {
+        return serde_json::from_slice(string)
+            .map(Zeroizing::<String>::new)
+            .is_ok_and(|text| PRIVATE_KEYS.contains(&text.as_str()));
+    }
+    PRIVATE_KEYS.iter().any(|key| key.as_bytes() == &string[1..string.len() - 1])
 }
 
 fn parse(value: &SecretValue) -> Result<Wiped> {
-    refuse_number_key(value.expose())?;
+    refuse_private_keys(value.expose())?;
     serde_json::from_slice(value.expose())
         .map(Wiped)
         .map_err(|_| Error::new(ErrorKind::NotFound, "not_json", "the value is not JSON, so it has no fields"))
 }
 
 fn parse_json(bytes: &[u8]) -> Result<Value> {
-    refuse_number_key(bytes)?;
+    refuse_private_keys(bytes)?;
     serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());
         Error::new(ErrorKind::Usage, "not_json", format!("the value is not JSON ({place})"))
@@ -190,13 +204,24 @@ mod tests {
     }
 
     #[test]
-    fn an_object_that_would_be_taken_for_a_number_is_refused() {
-        for json in [r#"{"a":{"$serde_json::private::Number":"1"}}"#, r#"{"a":{"\u0024serde_json::private::Num\u0062er":"1"}}"#] {
+    fn an_object_that_would_be_taken_for_something_else_is_refused() {
+        for json in [
+            r#"{"a":{"$serde_json::private::Number":"1"}}"#,
+            r#"{"a":{"$serde_json::private::RawValue" : "[1]"}}"#,
+            r#"{"a":{"\u0024serde_json::private::Num\u0062er":"1"}}"#,
+        ] {
             assert_eq!(read(json, "a").unwrap_err().kind(), ErrorKind::Usage, "{json}");
             let path = FieldPath::parse("b").unwrap();
             assert!(set(Some(&value(json)), &path, &value("x"), false).is_err() && check_json(json.as_bytes()).is_err());
         }
         assert_eq!(read(r#"{"a":"\u00e9\\u0041"}"#, "a").unwrap(), "é\\u0041");
+        for json in [
+            r#"{"a":1,"b":"$serde_json::private::Number"}"#,
+            r#"{"x$serde_json::private::Number":"y","a":1}"#,
+            r#"{"\"$serde_json::private::Number":"y","a":1}"#,
+        ] {
+            assert_eq!(read(json, "a").unwrap(), "1");
+        }
     }
 
     #[test]
