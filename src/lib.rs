@@ -33,6 +33,7 @@
 //! | rank | room | what it is |
 //! |---|---|---|
 //! | 7 | [`commands`] | one subcommand, one file; what they share is in a few named files beside them |
+//! | 6 | [`mod@agent`] | the process that keeps a vault unlocked between commands, and how commands talk to it |
 //! | 6 | [`term`] | standard streams, prompts, the editor, the clipboard |
 //! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` blocks |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
@@ -47,6 +48,7 @@
 //! clock; the edges pass those in.
 #![deny(missing_docs)]
 
+pub mod agent;
 pub mod commands;
 pub mod crypto;
 pub mod format;

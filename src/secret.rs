@@ -83,6 +83,21 @@ impl ForeignSecret {
     }
 }
 
+/// What the age file of a slot holds, as its padded bytes: the master key, or the keys of some compartments.
+pub struct SlotSecret(Zeroizing<Vec<u8>>);
+
+impl SlotSecret {
+    /// Takes the bytes.
+    pub fn new(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+
+    /// The bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+}
+
 /// The value of an entry: exact bytes.
 pub struct SecretValue(Zeroizing<Vec<u8>>);
 

@@ -17,6 +17,7 @@ const RANKS: &[(&str, u8)] = &[
     ("vault", 4),
     ("interchange", 4),
     ("process", 5),
+    ("agent", 6),
     ("term", 6),
     ("commands", 7),
 ];
@@ -30,7 +31,7 @@ const NARROW: &[(&str, &[&str])] = &[
 ];
 
 /// What subcommands share. Any other file of `commands` is a subcommand, and no subcommand imports another.
-const SHARED_COMMANDS: &[&str] = &["context", "config", "exit", "present", "exchange", "completions", "files", "keys"];
+const SHARED_COMMANDS: &[&str] = &["context", "config", "exit", "present", "exchange", "completions", "files", "held", "keys"];
 
 /// Crates that one room alone names.
 const CRATES: &[(&str, &[&str])] = &[

@@ -17,6 +17,26 @@ struct File {
     lock_timeout: Option<String>,
     keep_versions: Option<usize>,
     witness: Option<Witness>,
+    agent: Option<AgentTable>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct AgentTable {
+    start: Option<AgentStart>,
+    ttl: Option<String>,
+    idle: Option<String>,
+}
+
+/// When an agent is started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AgentStart {
+    /// By `vault unlock`.
+    #[default]
+    Unlock,
+    /// Also whenever a passphrase was typed.
+    OnDemand,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -44,6 +64,12 @@ pub struct Config {
     pub keep_versions: Option<usize>,
     /// What to do about an unexpected file; only the user's own.
     pub witness: Option<WitnessPolicy>,
+    /// When an agent is started; likewise.
+    pub agent_start: AgentStart,
+    /// How long the agent holds a key; likewise.
+    pub agent_ttl: Option<String>,
+    /// How long the agent holds a key that nobody asks for; likewise.
+    pub agent_idle: Option<String>,
     /// Files that were passed over because they belong to somebody else.
     pub ignored: Vec<PathBuf>,
 }
@@ -69,6 +95,10 @@ impl Config {
             config.identity = file.identity.map(|identity| base.join(identity));
             config.lock_timeout = file.lock_timeout;
             config.keep_versions = file.keep_versions;
+            let agent = file.agent.unwrap_or_default();
+            config.agent_start = agent.start.unwrap_or_default();
+            config.agent_ttl = agent.ttl;
+            config.agent_idle = agent.idle;
             config.witness = file.witness.map(|witness| match witness {
                 Witness::Warn => WitnessPolicy::Warn,
                 Witness::Strict => WitnessPolicy::Strict,

@@ -13,7 +13,7 @@ use crate::process;
 use crate::secret::SecretValue;
 use crate::term::output;
 use crate::term::prompt::Prompter;
-use crate::vault::{Credential, Entry, Error, ErrorKind, Locked, Options, Result, Vault, WitnessPolicy};
+use crate::vault::{Credential, Entry, Error, ErrorKind, Locked, OpenedSlot, Options, Result, Vault, WitnessPolicy};
 
 /// Options that every command takes, before or behind its name.
 #[derive(Args, Debug, Default, Clone)]
@@ -89,7 +89,7 @@ pub struct Context {
     pub global: Global,
     config: Option<Config>,
     /// The key of this run: a descriptor can be read once, and a person is asked once, also where several files are opened.
-    credential: Option<Credential>,
+    pub(super) credential: Option<Credential>,
 }
 
 impl Context {
@@ -160,7 +160,7 @@ impl Context {
         Ok(EntryId { environment: self.environment()?, name: parse_name(name)? })
     }
 
-    /// Opens and unlocks the vault with the first key that is given: options, variables, configuration, and last a question.
+    /// Opens and unlocks the vault with the first key that there is: options, variables, the agent, configuration, and last a question.
     pub fn unlock(&mut self) -> Result<Vault> {
         let path = self.vault_path()?;
         self.unlock_at(&path)
@@ -191,18 +191,24 @@ impl Context {
 
     fn unlock_with(&mut self, path: &Path, options: Options) -> Result<Vault> {
         let locked = Locked::open(path)?;
-        let credential = match self.credential.take() {
-            Some(credential) => credential,
-            None => match self.given_credential()? {
-                Some(credential) => credential,
-                None => self.ask_passphrase(&locked)?,
-            },
-        };
-        let vault = locked.unlock(self.credential.insert(credential), options)?;
+        let slot = self.open_or_take_slot(&locked)?;
+        let vault = locked.unlock_with(slot, options)?;
+        self.note_warnings(&vault);
+        Ok(vault)
+    }
+
+    /// Unlocks with a slot that was opened, and keeps nothing of it: to see that it does.
+    pub(super) fn unlock_opened(&mut self, locked: Locked, slot: OpenedSlot) -> Result<Vault> {
+        let options = self.options()?;
+        let vault = locked.unlock_with(slot, options)?;
+        self.note_warnings(&vault);
+        Ok(vault)
+    }
+
+    fn note_warnings(&self, vault: &Vault) {
         for warning in vault.warnings() {
             self.note(&format!("warning: {}", output::printable(warning)));
         }
-        Ok(vault)
     }
 
     /// How long a writer waits for its turn.

@@ -39,7 +39,7 @@ Exit codes of vault. They do not change.
    7  busy: another process held the lock until --lock-timeout was over
    8  damaged, tampered with, or of a newer format
    9  expired
-  10  findings: check, diff --exit-code
+  10  findings: check, diff --exit-code, key exposure, doctor
   11  older than this machine has seen
   12  not permitted: limited key, untrusted key or slot, policy
   13  input or output failed

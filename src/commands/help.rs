@@ -7,14 +7,14 @@ use super::{command, exit};
 use crate::term::output;
 use crate::vault::{Error, Result};
 
-/// Show help on a subcommand, or a topic: exit-codes, unlock
+/// Show help on a subcommand, or a topic: exit-codes, unlocking
 #[derive(Args, Debug)]
 pub struct HelpArgs {
     /// The subcommand or topic
     topic: Option<String>,
 }
 
-const UNLOCK: &str = "\
+const UNLOCKING: &str = "\
 How a vault is unlocked. The first of these that is given is used; if it does not open the vault, the exit code is 4.
 
   --passphrase-fd FD        an open file descriptor; its first line is the passphrase
@@ -28,6 +28,7 @@ How a vault is unlocked. The first of these that is given is used; if it does no
   VAULT_IDENTITY            the path of an identity file
   VAULT_KEY                 the key itself: base64, or 32 raw bytes
   VAULT_KEY_FILE            the path of a key file
+  the agent                 what `vault unlock` gave it, while it keeps it
   identity, key-file        in the user's config.toml
   a question                on the terminal, if there is one and --no-input is not given
 ";
@@ -36,7 +37,7 @@ pub fn run(_context: &mut Context, args: HelpArgs) -> Result<u8> {
     let text = match args.topic.as_deref() {
         None => command().render_long_help().to_string(),
         Some("exit-codes") => exit::TABLE.to_owned(),
-        Some("unlock") => UNLOCK.to_owned(),
+        Some("unlocking") => UNLOCKING.to_owned(),
         Some(name) => {
             let mut root = command();
             root.build();

@@ -1,4 +1,4 @@
-//! Which key a run unlocks with: the first that options, variables or configuration give, in the documented order; last a question.
+//! Which key a run unlocks with: the first that options, variables, the agent or configuration give, in the documented order; last a question.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -15,7 +15,7 @@ use crate::crypto::{self, AgeIdentity, AgeRecipient};
 use crate::process;
 use crate::secret::{Passphrase, RawKey};
 use crate::term::output;
-use crate::vault::{Credential, Error, ErrorKind, Locked, Result};
+use crate::vault::{Credential, Error, ErrorKind, Locked, OpenedSlot, Result};
 
 impl Context {
     /// Whether the key that would be used opens without a question, a command, a descriptor that is read up, and a key derivation. Only names are
@@ -33,10 +33,44 @@ impl Context {
         }
         ["VAULT_IDENTITY", "VAULT_KEY", "VAULT_KEY_FILE"].iter().any(|name| is_set(name))
             || self.config().is_ok_and(|config| config.identity.is_some() || config.key_file.is_some())
+            || self.has_agent()
     }
 
-    /// The key that options, variables or configuration give: the first of them, in the documented order.
-    pub(super) fn given_credential(&mut self) -> Result<Option<Credential>> {
+    /// Opens a slot with the first key that there is, that of the agent included.
+    pub(super) fn open_or_take_slot(&mut self, locked: &Locked) -> Result<OpenedSlot> {
+        if self.credential.is_none()
+            && self.take_given()?.is_none()
+            && let Some(slot) = self.held_slot(locked)?
+        {
+            return Ok(slot);
+        }
+        self.open_slot(locked)
+    }
+
+    /// Opens a slot with the first key that there is, without the agent.
+    pub(super) fn open_slot(&mut self, locked: &Locked) -> Result<OpenedSlot> {
+        if let Some(credential) = self.take_given()? {
+            return locked.open_slot(credential);
+        }
+        if let Some(credential) = self.configured_credential()? {
+            return locked.open_slot(self.credential.insert(credential));
+        }
+        let credential = self.ask_passphrase(locked)?;
+        let slot = locked.open_slot(self.credential.insert(credential))?;
+        self.hand_over_on_demand(locked, &slot);
+        Ok(slot)
+    }
+
+    /// The key of this run: the one that it has already, or the one that options and variables give.
+    fn take_given(&mut self) -> Result<Option<&Credential>> {
+        if self.credential.is_none() {
+            self.credential = self.given_credential()?;
+        }
+        Ok(self.credential.as_ref())
+    }
+
+    /// The key that options or variables give: the first of them, in the documented order.
+    fn given_credential(&mut self) -> Result<Option<Credential>> {
         if let Some(passphrase) = self.given_passphrase_option()? {
             return Ok(Some(Credential::Passphrase(passphrase)));
         }
@@ -59,6 +93,11 @@ impl Context {
         if let Some(path) = path_variable("VAULT_KEY_FILE") {
             return read_key_file(&path).map(Credential::RawKey).map(Some);
         }
+        Ok(None)
+    }
+
+    /// The key that the user's configuration names.
+    fn configured_credential(&mut self) -> Result<Option<Credential>> {
         let config = self.config()?;
         if let Some(path) = config.identity.clone() {
             return identities(&path).map(Some);
@@ -131,15 +170,15 @@ impl Context {
         }
     }
 
-    pub(super) fn ask_passphrase(&self, locked: &Locked) -> Result<Credential> {
+    fn ask_passphrase(&self, locked: &Locked) -> Result<Credential> {
         let missing = || Error::new(ErrorKind::Locked, "no_key", format!("no key is given for {}", locked.path().display()));
         if !locked.has_passphrase_slot() {
             return Err(missing().hint(
-                "this vault opens by key file or age identity: --key-file, --identity, VAULT_KEY, VAULT_KEY_FILE, VAULT_IDENTITY",
+                "this vault opens by key file or age identity: --key-file, --identity, VAULT_KEY, VAULT_KEY_FILE, VAULT_IDENTITY; or after `vault unlock`",
             ));
         }
         let prompter = self.prompter().ok_or_else(|| {
-            missing().hint("there is no terminal to ask on: use --passphrase-fd, --passphrase-file or VAULT_PASSPHRASE_FILE")
+            missing().hint("there is no terminal to ask on: use --passphrase-fd, --passphrase-file or VAULT_PASSPHRASE_FILE; or `vault unlock` before")
         })?;
         let question = format!("Passphrase for {}", output::printable(&locked.path().display().to_string()));
         let text = prompter.secret(&question).map_err(|error| Error::io("read the passphrase", &error))?;

@@ -1,8 +1,9 @@
 //! One subcommand, one file. This one only lists and dispatches.
 //!
-//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present` and `exchange`, and in `completions` for the
+//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present`, `held` and `exchange`, and in `completions` for the
 //! names of entries.
 
+mod agent;
 mod backup;
 mod check;
 mod compact;
@@ -22,6 +23,7 @@ mod files;
 mod find;
 mod generate;
 mod get;
+mod held;
 mod help;
 mod history;
 mod import;
@@ -30,6 +32,7 @@ mod init;
 mod key;
 mod keys;
 mod list;
+mod lock;
 mod man;
 mod mv;
 mod present;
@@ -38,7 +41,9 @@ mod rm;
 mod rollback;
 mod rotate;
 mod set;
+mod status;
 mod trust;
+mod unlock;
 
 use std::ffi::OsString;
 
@@ -96,6 +101,10 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(restore::RestoreArgs),
     subcommand!(diff::DiffArgs),
     subcommand!(key::KeyArgs, "recipient"),
+    subcommand!(unlock::UnlockArgs),
+    subcommand!(lock::LockArgs),
+    subcommand!(status::StatusArgs),
+    subcommand!(agent::AgentArgs),
     subcommand!(trust::TrustArgs),
     subcommand!(doctor::DoctorArgs),
     subcommand!(completions::CompletionsArgs),

@@ -29,6 +29,8 @@ pub mod label {
     pub const HEADER_SIGNATURE: &str = "vault/1 header signature";
     /// Signs a commit record.
     pub const COMMIT_SIGNATURE: &str = "vault/1 commit signature";
+    /// Names a slot, with the keys under which it stands, to whoever keeps what it gave. It is not part of the file format.
+    pub const SLOT_STAMP: &str = "vault agent/1 slot stamp";
 }
 
 /// The three keys that are derived from the index key; each seals one kind of thing.

@@ -33,7 +33,7 @@ pub use import::{Import, ImportPolicy};
 pub use read::{Filter, Found, Scope};
 pub use slots::{KeyNumber, KeyNumbers, KeysChanged, Limit, Rotation, SlotView};
 pub use stream::{StreamInfo, stream_info};
-pub use unlock::{Credential, Locked, NewSlot, SlotInfo};
+pub use unlock::{Credential, KeptSlot, Locked, NewSlot, OpenedSlot, SlotInfo};
 pub use write::{Change, MakeWrite, Outcome, Write};
 
 use crate::crypto::{self, Hash};

@@ -10,11 +10,13 @@ use super::slots::check_label;
 use super::witness::Witness;
 use super::{Keys, Options, Vault};
 use crate::crypto::keys::{self, Commitments, IndexKeys};
-use crate::crypto::{self, AgeIdentity, AgeRecipient, Argon2Cost, Opens, RecipientKind, Signer, Verifier, X25519Identity};
+use crate::crypto::{
+    self, AgeIdentity, AgeRecipient, Argon2Cost, Hash, Opens, RecipientKind, Signer, Transcript, Verifier, X25519Identity,
+};
 use crate::format::FormatError;
 use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader};
 use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
-use crate::secret::{MasterKey, Passphrase, RawKey};
+use crate::secret::{MasterKey, Passphrase, RawKey, SlotSecret};
 use crate::store::StoreError;
 use crate::store::file::lock;
 use crate::store::file::storage::{OsPlace, Place, Storage};
@@ -114,17 +116,81 @@ impl Locked {
     /// [`ErrorKind::Locked`] if it fits no slot; [`ErrorKind::Damaged`] if it does and the file does not hold what it should;
     /// [`ErrorKind::Stale`] and [`ErrorKind::NotPermitted`] as the witness in `options` says.
     pub fn unlock(self, credential: &Credential, options: Options) -> Result<Vault> {
-        let header = self.file.header();
-        let (slot, payload) = open_slot(header, credential)?;
-        let opened = open_keys(header, slot, payload)?;
+        let slot = self.open_slot(credential)?;
+        self.unlock_with(slot, options)
+    }
+
+    /// Opens the first slot that `credential` fits, and looks at nothing else.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] if it fits no slot.
+    pub fn open_slot(&self, credential: &Credential) -> Result<OpenedSlot> {
+        open_slot(self.file.header(), credential)
+    }
+
+    /// Unlocks with what a slot gave, and verifies the newest commit with it.
+    ///
+    /// # Errors
+    /// As [`Locked::unlock`], but for those of the slot.
+    pub fn unlock_with(self, slot: OpenedSlot, options: Options) -> Result<Vault> {
+        let opened = open_keys(self.file.header(), slot)?;
         Vault::assemble(self.place, self.file, opened, options)
+    }
+
+    /// What an agent keeps of a slot that was opened here.
+    pub fn keep(&self, slot: &OpenedSlot) -> Result<KeptSlot> {
+        let header = self.file.header();
+        let kept = header.slots().iter().find(|other| other.recipient == slot.recipient);
+        let kept = kept.ok_or(FormatError::NotAuthentic("a slot"))?;
+        Ok(KeptSlot { stamp: stamp(header, kept), secret: SlotSecret::new(slot.payload.encode(header.id())) })
+    }
+
+    /// The stamps of all slots: what is kept under another one opens this file no more.
+    pub fn stamps(&self) -> Vec<Hash> {
+        let header = self.file.header();
+        header.slots().iter().map(|slot| stamp(header, slot)).collect()
+    }
+
+    /// The slot that was kept, opened once more.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Damaged`] if what was kept does not belong to a slot of this file.
+    pub fn reopen(&self, kept: &KeptSlot) -> Result<OpenedSlot> {
+        let header = self.file.header();
+        let slot = header.slots().iter().find(|slot| stamp(header, slot) == kept.stamp);
+        let slot = slot.ok_or(FormatError::NotAuthentic("a slot"))?;
+        opened(slot, SlotPayload::decode(kept.secret.expose(), header.id())?)
     }
 }
 
-/// The public half of a slot, and what it wraps.
-type Unwrapped = (String, SlotPayload);
+/// A slot that a key opened: with it the vault can be unlocked.
+pub struct OpenedSlot {
+    recipient: String,
+    payload: SlotPayload,
+}
 
-fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Unwrapped> {
+/// What one slot of one vault gave, for whoever keeps it between commands, so that nobody is asked for the key again.
+pub struct KeptSlot {
+    /// Tells for which slot, and that slot under which keys: it is another one as soon as the vault has other keys or the slot is wrapped anew.
+    pub stamp: Hash,
+    /// What the slot's age file holds.
+    pub secret: SlotSecret,
+}
+
+fn stamp(header: &UnverifiedHeader, slot: &Slot) -> Hash {
+    let commitments = header.commitments();
+    let stamp = Transcript::new(keys::label::SLOT_STAMP)
+        .bytes(header.id())
+        .u64(header.sealed_ring().0)
+        .bytes(&commitments.master)
+        .bytes(&commitments.index)
+        .bytes(header.claimed_signing_key())
+        .bytes(slot.recipient.as_bytes())
+        .bytes(&slot.wrap);
+    Hash::of(stamp.as_bytes())
+}
+
+fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<OpenedSlot> {
     let id = header.id();
     match credential {
         Credential::RawKey(key) => {
@@ -145,7 +211,7 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Unwra
     }
 }
 
-fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &SlotKind) -> Result<Option<Unwrapped>> {
+fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &SlotKind) -> Result<Option<OpenedSlot>> {
     let mut slots = header.slots().iter().filter(|slot| slot.kind == *kind);
     // Where there is one slot of the kind, trying it costs less than computing the public half that would be compared.
     if let (Some(slot), None) = (slots.next(), slots.next())
@@ -160,7 +226,7 @@ fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &Slo
     }
 }
 
-fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<Unwrapped> {
+fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<OpenedSlot> {
     let wrong = || Error::new(ErrorKind::Locked, "wrong_passphrase", "the passphrase does not open this vault");
     let mut work = 0;
     let mut refused = None;
@@ -189,13 +255,17 @@ fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<
     }
 }
 
-fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &impl Opens) -> Result<Unwrapped> {
+fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &impl Opens) -> Result<OpenedSlot> {
     let padded = crypto::decrypt_age(identity, &slot.wrap).map_err(|_| FormatError::NotAuthentic("a slot"))?;
-    let payload = SlotPayload::decode(&padded, header.id())?;
+    opened(slot, SlotPayload::decode(&padded, header.id())?)
+}
+
+/// A slot with what it wraps, which must be what the header says it is.
+fn opened(slot: &Slot, payload: SlotPayload) -> Result<OpenedSlot> {
     if slot.full != matches!(payload, SlotPayload::Full(..)) {
         return Err(FormatError::NotAuthentic("a slot").into());
     }
-    Ok((slot.recipient.clone(), payload))
+    Ok(OpenedSlot { recipient: slot.recipient.clone(), payload })
 }
 
 /// What an opened slot gives.
@@ -209,7 +279,8 @@ pub(super) struct Opened {
 }
 
 /// What a slot's payload gives, compared with what the header claims.
-fn open_keys(header: &UnverifiedHeader, slot: String, payload: SlotPayload) -> Result<Opened> {
+fn open_keys(header: &UnverifiedHeader, slot: OpenedSlot) -> Result<Opened> {
+    let OpenedSlot { recipient: slot, payload } = slot;
     let id = *header.id();
     let claimed = header.commitments();
     let not_authentic = || FormatError::NotAuthentic("the header");

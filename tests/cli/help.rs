@@ -26,7 +26,7 @@ fn help_is_data() {
     for code in 0..=14 {
         assert!(topic.contains(&format!("\n  {code:>2}  ")), "{code} in {topic}");
     }
-    assert!(sandbox.vault(&["help", "unlock"]).run().ok().text().contains("VAULT_PASSPHRASE_CMD"));
+    assert!(sandbox.vault(&["help", "unlocking"]).run().ok().text().contains("VAULT_PASSPHRASE_CMD"));
     sandbox.vault(&["help", "nope"]).run().fails(2, "no such subcommand or topic");
     // Without a command there is help, but nothing was done.
     let none = sandbox.vault(&[]).run().ends(2);

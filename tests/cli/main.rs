@@ -3,6 +3,7 @@
 
 mod sandbox;
 
+mod agent;
 mod backup;
 mod bad_input;
 mod check;

@@ -38,7 +38,7 @@ fn show(sandbox: &Sandbox, line: &str, output: &Output) -> String {
 fn help() {
     let sandbox = Sandbox::empty();
     let mut names = crate::help::commands();
-    names.extend(["exit-codes".to_owned(), "unlock".to_owned()]);
+    names.extend(["exit-codes".to_owned(), "unlocking".to_owned()]);
     for name in names {
         compare(&format!("help-{name}"), &sandbox.vault(&["help", &name]).run().ok().text());
     }

@@ -1,0 +1,42 @@
+//! `vault unlock`
+
+use clap::Args;
+
+use super::context::Context;
+use super::exit;
+use super::held::duration;
+use crate::term::output;
+use crate::vault::{Locked, Result};
+
+/// Keep the vault unlocked for a while, so that no command asks for its key
+///
+/// A process of your own, the agent, keeps the key in locked memory and gives it to commands of the same user. It is started if there is none, and
+/// forgets when the time is over, when nobody asked for a while, on `vault lock`, and when the keys of the vault change. A vault that is unlocked
+/// already stays so for the time that it has, unless --ttl or --idle is given.
+#[derive(Args, Debug)]
+pub struct UnlockArgs {
+    /// How long at most [default: 15m, or as configured]
+    #[arg(long, value_name = "DURATION")]
+    ttl: Option<String>,
+    /// How long without being used [default: 5m, or as configured]
+    #[arg(long, value_name = "DURATION")]
+    idle: Option<String>,
+}
+
+pub fn run(context: &mut Context, args: UnlockArgs) -> Result<u8> {
+    let times = context.agent_times(args.ttl.as_deref(), args.idle.as_deref())?;
+    let path = context.vault_path()?;
+    let locked = Locked::open(&path)?;
+    let shown = output::printable(&locked.path().display().to_string());
+    if args.ttl.is_none() && args.idle.is_none() && context.held_slot(&locked)?.is_some() {
+        context.note(&format!("{shown} is unlocked already"));
+        return Ok(exit::OK);
+    }
+    let slot = context.open_slot(&locked)?;
+    let (path, kept) = (locked.path().to_owned(), locked.keep(&slot)?);
+    // All that a command would verify, before anything is kept.
+    context.unlock_opened(locked, slot)?;
+    context.hand_over(&path, kept, times)?;
+    context.note(&format!("{shown} is unlocked for {}, or {} unused", duration(times.ttl), duration(times.idle)));
+    Ok(exit::OK)
+}
