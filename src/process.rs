@@ -53,6 +53,28 @@ fn reserve_standard_streams() {
     }
 }
 
+/// The variables that unlock a vault.
+pub const UNLOCK_VARIABLES: [&str; 9] = [
+    "VAULT_PASSPHRASE_FD",
+    "VAULT_PASSPHRASE_FILE",
+    "VAULT_PASSPHRASE_CMD",
+    "VAULT_PASSPHRASE",
+    "VAULT_IDENTITY",
+    "VAULT_KEY",
+    "VAULT_KEY_FILE",
+    "VAULT_SERVER_TOKEN",
+    "VAULT_SERVER_TOKEN_FILE",
+];
+
+/// A program to be started. What unlocks a vault is not its business, and not that of whatever it starts in turn.
+pub fn child(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
+    let mut command = std::process::Command::new(program);
+    for name in UNLOCK_VARIABLES {
+        command.env_remove(name);
+    }
+    command
+}
+
 /// Puts `/dev/null` in the place of the standard streams, so that nobody waits for a process that stays.
 pub fn let_go_of_streams() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;

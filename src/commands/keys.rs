@@ -346,7 +346,7 @@ fn passphrase_from_file(path: &Path) -> Result<Passphrase> {
 
 fn passphrase_from_command(command: &str) -> Result<Passphrase> {
     let failed = |what: String| Error::new(ErrorKind::Locked, "no_key", format!("VAULT_PASSPHRASE_CMD {what}"));
-    let mut child = std::process::Command::new("sh")
+    let mut child = process::child("sh")
         .arg("-c")
         .arg(command)
         .stdin(std::process::Stdio::null())

@@ -3,6 +3,7 @@
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
+use crate::process;
 use crate::secret::SecretValue;
 use crate::vault::{Error, ErrorKind, Result};
 
@@ -36,7 +37,7 @@ pub fn copy(value: &SecretValue, seconds: u64) -> Result<()> {
             continue;
         }
         if feed(command(tool.copy), value).is_ok_and(|mut child| child.wait().is_ok_and(|status| status.success())) {
-            let mut clear = Command::new("sh");
+            let mut clear = process::child("sh");
             clear
                 .args(["-c", CLEAR, "vault-clipboard"])
                 .arg(seconds.to_string())
@@ -53,7 +54,7 @@ pub fn copy(value: &SecretValue, seconds: u64) -> Result<()> {
 }
 
 fn command(words: &[&str]) -> Command {
-    let mut command = Command::new(words[0]);
+    let mut command = process::child(words[0]);
     command.args(&words[1..]);
     command
 }

@@ -1,13 +1,15 @@
 //! An editor on a file that stays in memory: 0600 in a directory of its own, wiped afterwards.
 
+use std::ffi::OsStr;
 use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use zeroize::Zeroizing;
 
 use crate::crypto;
+use crate::process;
 use crate::secret::SecretValue;
 use crate::vault::{Error, ErrorKind, Result};
 
@@ -27,17 +29,17 @@ pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretVa
         .map_err(|error| Error::io("make the file to edit", &error))?;
     file.write_all(text).map_err(|error| Error::io("write the file to edit", &error))?;
     drop(file);
-    // The variable is a command line, as every program that starts an editor takes it; the path is its argument and never part of the text.
+    // The variable is a command line, as every program that starts an editor takes it; options and path are its arguments and never part of the text.
+    let options = without_traces(&editor);
     let mut script = editor;
-    script.push(" \"$1\"");
+    script.push(" \"$@\"");
     let cannot = |error| Error::io("start the editor", &error);
-    let mut editor = Command::new("sh")
+    let mut editor = process::child("sh")
         .arg("-c")
         .arg(script)
         .arg("sh")
+        .args(options)
         .arg(&path)
-        // Swap, backup, undo and history files of the common editors would keep the value.
-        .env("NVIM_SHADA_FILE", "NONE")
         .current_dir(&place.0)
         .spawn()
         .map_err(cannot)?;
@@ -51,6 +53,20 @@ pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretVa
     // With the file, the reason to go on whatever happens is gone.
     drop((place, guard));
     if new.as_slice() == text { Ok(None) } else { Ok(Some(SecretValue::new(new))) }
+}
+
+/// What keeps an editor from writing the value elsewhere: vim and its kin keep swap, backup and undo files, and what was yanked or deleted in the file
+/// of their history (`viminfo`, `shada`), in the user's home. The options go before the file; of other editors none such is known.
+fn without_traces(editor: &OsStr) -> &'static [&'static str] {
+    let program = editor.as_bytes().split(|byte| *byte == b' ').next().unwrap_or_default();
+    match Path::new(OsStr::from_bytes(program)).file_name().and_then(OsStr::to_str) {
+        Some("vi" | "vim" | "vim.basic" | "vim.tiny" | "nvim" | "gvim" | "view" | "mvim") => {
+            // The last runs behind the user's own configuration, which may ask for all of these.
+            &["-n", "-i", "NONE", "-c", "set nobackup nowritebackup noundofile noswapfile"]
+        }
+        Some("nano") => &["--ignorercfiles"],
+        _ => &[],
+    }
 }
 
 /// Editors end the last line; a value that did not end in one does not get one by being edited.

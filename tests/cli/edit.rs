@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, canary, is_installed};
 
 /// An editor that is a shell script; `$1` is the file.
 fn editor(sandbox: &Sandbox, script: &str) -> PathBuf {
@@ -12,6 +12,58 @@ fn editor(sandbox: &Sandbox, script: &str) -> PathBuf {
     fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     path
+}
+
+/// Real editors leave nothing of a value that was yanked, deleted and changed in them, where the user's own configuration would have them keep it.
+#[test]
+fn editors_keep_nothing() {
+    for (name, rc) in [("vim", ".vimrc"), ("nvim", ".config/nvim/init.vim")] {
+        if !is_installed("script") || !is_installed(name) {
+            continue;
+        }
+        let sandbox = Sandbox::new();
+        let canary = canary();
+        sandbox.set("a", &canary);
+        let rc = sandbox.path("home").join(rc);
+        fs::create_dir_all(rc.parent().unwrap()).unwrap();
+        let kept = "set backup writebackup undofile history=50\nset backupdir=~ undodir=~ directory=~\n";
+        fs::write(rc, kept).unwrap();
+        let keys = "yyddPA-new\u{1b}:wq\r";
+        let command = format!("sleep 3; printf '{keys}'; sleep 2");
+        let line = format!("({command}) | script -qefc 'vault edit a' /dev/null > /dev/null");
+        sandbox.shell(&line).env("EDITOR", name).env("TERM", "xterm").env("SHELL", "/bin/sh").run().ok();
+        let edited = String::from_utf8(sandbox.get("a")).unwrap();
+        assert_eq!(edited.trim_end(), format!("{canary}-new"), "{name} did not edit");
+        for (path, _) in sandbox.files("").into_iter().filter(|(path, _)| path.is_file()) {
+            let bytes = fs::read(&path).unwrap();
+            assert!(
+                !bytes.windows(canary.len()).any(|part| part == canary.as_bytes()),
+                "{name} leaves the value in {}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn what_unlocks_does_not_reach_the_programs_that_are_started() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "old");
+    let record = sandbox.path("record");
+    let script = format!("env > '{}'; echo new > \"$1\"", record.display());
+    let key = sandbox.key();
+    let run = sandbox.vault(&["edit", "a", "--key-file", key.to_str().unwrap()]).env("EDITOR", editor(&sandbox, &script));
+    let run =
+        run.env("VAULT_PASSPHRASE", "canary").env("VAULT_KEY", "canary").env("VAULT_SERVER_TOKEN", "canary").env("KEPT", "yes");
+    run.run().ok();
+    let seen = fs::read_to_string(&record).unwrap();
+    assert!(seen.contains("KEPT=yes") && seen.contains("VAULT_FILE=") && !seen.contains("canary"), "{seen}");
+    assert!(!seen.contains("VAULT_KEY_FILE"), "{seen}");
+    // Nor those that give a passphrase.
+    let command = "env > record2; echo x";
+    sandbox.vault(&["get", "a"]).env("VAULT_PASSPHRASE_CMD", command).env("VAULT_KEY", "canary").run().ends(4);
+    let seen = fs::read_to_string(sandbox.path("work/record2")).unwrap();
+    assert!(seen.contains("VAULT_FILE=") && !seen.contains("canary"), "{seen}");
 }
 
 #[test]
@@ -87,8 +139,9 @@ fn an_editor_that_fails_changes_nothing_and_leaves_nothing() {
 fn a_change_in_the_meantime_is_not_lost() {
     let sandbox = Sandbox::new();
     sandbox.set("a", "old");
-    let script = "printf theirs | vault set a; echo mine > \"$1\"";
-    sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, script)).run().fails(6, "'a' is at version 2, not 1");
+    // What unlocks the vault does not reach the editor, and so not what the editor starts.
+    let script = format!("printf theirs | vault set a --key-file '{}'; echo mine > \"$1\"", sandbox.key().display());
+    sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, &script)).run().fails(6, "'a' is at version 2, not 1");
     assert_eq!(sandbox.get("a"), b"theirs");
 }
 

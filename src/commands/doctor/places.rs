@@ -3,10 +3,11 @@
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use super::Report;
 use crate::commands::context::Context;
+use crate::process;
 use crate::vault::Result;
 
 /// Looks at the vault's file and at the files that keys are read from.
@@ -79,7 +80,7 @@ fn look_at_git(key: &Path, report: &mut Report) {
     let Some(directory) = key.parent() else { return };
     // What git is started for must not be what a repository's configuration says.
     let git = |arguments: &[&str]| {
-        let mut command = Command::new("git");
+        let mut command = process::child("git");
         command
             .args(["-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null", "-C"])
             .arg(directory)
