@@ -75,6 +75,54 @@ pub fn child(program: impl AsRef<std::ffi::OsStr>) -> std::process::Command {
     command
 }
 
+/// The other side of a connection between processes of one machine.
+pub struct Peer {
+    user: u32,
+    process: Option<i32>,
+}
+
+impl Peer {
+    /// Whether it is a process of this user.
+    pub fn is_own(&self) -> bool {
+        self.user == rustix::process::geteuid().as_raw()
+    }
+
+    /// The process, where the system says which.
+    pub fn process(&self) -> io::Result<rustix::process::Pid> {
+        self.process.and_then(rustix::process::Pid::from_raw).ok_or_else(|| io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// Who is on the other side.
+#[cfg(target_os = "linux")]
+pub fn peer(stream: &std::os::unix::net::UnixStream) -> io::Result<Peer> {
+    let peer = rustix::net::sockopt::socket_peercred(stream)?;
+    Ok(Peer { user: peer.uid.as_raw(), process: Some(peer.pid.as_raw_nonzero().get()) })
+}
+
+/// Who is on the other side.
+#[cfg(not(target_os = "linux"))]
+pub fn peer(stream: &std::os::unix::net::UnixStream) -> io::Result<Peer> {
+    let (mut user, mut group) = (0, 0);
+    // SAFETY: the descriptor is open while it is borrowed, and both numbers are written to before they are read.
+    let failed = unsafe { libc::getpeereid(std::os::fd::AsRawFd::as_raw_fd(stream), &mut user, &mut group) } != 0;
+    if failed { Err(io::Error::last_os_error()) } else { Ok(Peer { user, process: None }) }
+}
+
+/// Closes every descriptor behind the standard streams: whoever starts a process that stays may have left a lock or a secret open in it.
+pub fn let_go_of_descriptors() {
+    // SAFETY: nothing in this process owns a descriptor yet; a number that is not open is passed over.
+    unsafe {
+        #[cfg(target_os = "linux")]
+        if libc::syscall(libc::SYS_close_range, 3 as libc::c_uint, libc::c_uint::MAX, 0 as libc::c_uint) == 0 {
+            return;
+        }
+        for fd in 3..libc::sysconf(libc::_SC_OPEN_MAX).clamp(256, 65_536) as libc::c_int {
+            libc::close(fd);
+        }
+    }
+}
+
 /// Puts `/dev/null` in the place of the standard streams, so that nobody waits for a process that stays.
 pub fn let_go_of_streams() -> io::Result<()> {
     let null = std::fs::OpenOptions::new().read(true).write(true).open("/dev/null")?;
@@ -264,7 +312,9 @@ static ENDING: AtomicI32 = AtomicI32::new(-1);
 /// A descriptor that becomes readable when the process is asked to end (SIGINT, SIGTERM, SIGHUP, SIGQUIT), instead of ending it. A signal that was ignored
 /// stays ignored.
 pub fn endings() -> io::Result<OwnedFd> {
-    let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC | rustix::pipe::PipeFlags::NONBLOCK)?;
+    let (reader, writer) = io::pipe()?;
+    // A handler must not wait; a full pipe has said it already.
+    rustix::io::ioctl_fionbio(&writer, true)?;
     ENDING.store(std::os::fd::IntoRawFd::into_raw_fd(writer), Ordering::Relaxed);
     for signal in ENDINGS {
         // SAFETY: the handler does nothing but write, which POSIX allows in one; the descriptor is set before and stays open.
@@ -274,7 +324,7 @@ pub fn endings() -> io::Result<OwnedFd> {
             unsafe { libc::signal(signal, libc::SIG_IGN) };
         }
     }
-    Ok(reader)
+    Ok(reader.into())
 }
 
 extern "C" fn note_ending(_signal: libc::c_int) {

@@ -1,7 +1,7 @@
 //! What an agent holds: each in pages of its own, each for a time.
 
 use crate::crypto::Hash;
-use crate::process::{LockedMemory, Protection};
+use crate::process::LockedMemory;
 
 use super::protocol::{self, Hold, Listed};
 
@@ -22,6 +22,16 @@ impl Held {
     fn ends(&self) -> u64 {
         self.ends.min(self.used.saturating_add(self.idle))
     }
+
+    fn listed(&self, now: u64) -> Listed {
+        Listed {
+            path: self.path.clone(),
+            stamp: self.stamp,
+            remaining: self.ends.saturating_sub(now),
+            idle: self.ends().saturating_sub(now),
+            memory: self.secret.protection().word().to_owned(),
+        }
+    }
 }
 
 /// Everything that is held. Times are milliseconds of a clock that also runs while the machine sleeps.
@@ -30,9 +40,11 @@ pub struct KeptKeys(Vec<Held>);
 
 impl KeptKeys {
     /// Holds something, in place of what was held for the same vault.
-    pub fn hold(&mut self, hold: &Hold, now: u64) -> std::io::Result<Protection> {
+    ///
+    /// # Errors
+    /// If the system gives no memory.
+    pub fn hold(&mut self, hold: &Hold, now: u64) -> std::io::Result<Listed> {
         let secret = LockedMemory::holding(hold.slot.secret.expose())?;
-        let protection = secret.protection();
         self.0.retain(|held| held.path != hold.path);
         if self.0.len() == MOST
             && let Some(least) = (0..MOST).min_by_key(|at| self.0[*at].used)
@@ -40,37 +52,45 @@ impl KeptKeys {
             self.0.swap_remove(least);
         }
         let (path, stamp) = (hold.path.clone(), hold.slot.stamp);
-        self.0.push(Held { path, stamp, secret, ends: now.saturating_add(hold.ttl), idle: hold.idle, used: now });
-        Ok(protection)
+        let held = Held { path, stamp, secret, ends: now.saturating_add(hold.ttl), idle: hold.idle, used: now };
+        let listed = held.listed(now);
+        self.0.push(held);
+        Ok(listed)
     }
 
     /// The answer for one of these slots, if it is held. What is held for the vault at `path` under another stamp is dropped: its keys changed.
     pub fn find(&mut self, path: &[u8], stamps: &[Hash], now: u64) -> Option<zeroize::Zeroizing<Vec<u8>>> {
         self.drop_ended(now);
         self.0.retain(|held| held.path != path || stamps.contains(&held.stamp));
-        let held = self.0.iter_mut().find(|held| stamps.contains(&held.stamp))?;
+        // A copy of the vault opens by what is held for another path, but its own goes first: that may be of another slot.
+        let fits = |held: &&mut Held| stamps.contains(&held.stamp);
+        let held = match self.0.iter().any(|held| held.path == path) {
+            true => self.0.iter_mut().filter(fits).find(|held| held.path == path)?,
+            false => self.0.iter_mut().find(fits)?,
+        };
         held.used = now;
         Some(protocol::keys(&held.stamp, held.secret.expose()))
     }
 
-    /// Drops what is held for a path, or everything; says how many vaults that were.
-    pub fn forget(&mut self, path: Option<&[u8]>) -> u64 {
+    /// Drops what is held for a path or for one of these slots, and what opens by the same slot as anything that goes; or everything. Says how many
+    /// vaults that were.
+    pub fn forget(&mut self, vault: Option<(&[u8], &[Hash])>) -> u64 {
         let before = self.0.len();
-        self.0.retain(|held| path.is_some_and(|path| held.path != path));
+        match vault {
+            None => self.0.clear(),
+            Some((path, stamps)) => {
+                let of_path = self.0.iter().filter(|held| held.path == path).map(|held| held.stamp);
+                let gone: Vec<Hash> = of_path.chain(stamps.iter().copied()).collect();
+                self.0.retain(|held| !gone.contains(&held.stamp));
+            }
+        }
         (before - self.0.len()) as u64
     }
 
     /// What is held, without the secrets.
     pub fn list(&mut self, now: u64) -> Vec<Listed> {
         self.drop_ended(now);
-        let listed = |held: &Held| Listed {
-            path: held.path.clone(),
-            stamp: held.stamp,
-            remaining: held.ends.saturating_sub(now),
-            idle: held.ends().saturating_sub(now),
-            memory: held.secret.protection().word().to_owned(),
-        };
-        self.0.iter().map(listed).collect()
+        self.0.iter().map(|held| held.listed(now)).collect()
     }
 
     /// Drops what has ended, and says when the next does.
@@ -132,7 +152,32 @@ mod tests {
         assert!(keys.find(b"/a", &[Hash([8; 32])], 1).is_none());
         assert!(keys.find(b"/copy", &[Hash([1; 32])], 1).is_none());
         assert!(keys.find(b"/b", &[Hash([2; 32])], 1).is_some());
-        assert_eq!((keys.forget(Some(b"/a")), keys.forget(Some(b"/b")), keys.forget(None)), (0, 1, 0));
+        assert_eq!((keys.forget(Some((b"/a", &[]))), keys.forget(Some((b"/b", &[]))), keys.forget(None)), (0, 1, 0));
+    }
+
+    #[test]
+    fn what_is_forgotten_is_forgotten_for_its_copies() {
+        let mut keys = KeptKeys::default();
+        let all = |keys: &mut KeptKeys| {
+            for (path, stamp) in [(b"/a", 1), (b"/b", 1), (b"/c", 2)] {
+                keys.hold(&hold(path, stamp, 100, 100), 0).unwrap();
+            }
+        };
+        all(&mut keys);
+        assert_eq!((keys.forget(Some((b"/a", &[]))), keys.list(1).len()), (2, 1));
+        all(&mut keys);
+        // Moved: its path is another one, its slots are the same.
+        assert_eq!((keys.forget(Some((b"/moved", &[Hash([9; 32]), Hash([1; 32])]))), keys.list(1).len()), (2, 1));
+    }
+
+    #[test]
+    fn what_is_held_for_the_path_goes_first() {
+        let mut keys = KeptKeys::default();
+        keys.hold(&hold(b"/copy", 1, 100, 100), 0).unwrap();
+        keys.hold(&hold(b"/a", 2, 100, 100), 0).unwrap();
+        let both = [Hash([1; 32]), Hash([2; 32])];
+        let found = |keys: &mut KeptKeys, path| keys.find(path, &both, 1).unwrap()[..].windows(8).any(|part| part == [2; 8]);
+        assert!(found(&mut keys, b"/a") && !found(&mut keys, b"/copy") && !found(&mut keys, b"/elsewhere"));
     }
 
     #[test]

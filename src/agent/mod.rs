@@ -5,17 +5,19 @@
 //! what is held under the old ones is dropped when somebody asks.
 
 pub mod client;
-mod holdings;
+pub mod holdings;
 pub mod protocol;
 pub mod server;
 
 use std::fs::{DirBuilder, Metadata};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-pub use client::Agent;
-pub use holdings::{Held, KeptKeys};
+/// What an agent that was started on demand says when it listens.
+pub const READY: &[u8] = b"listening";
+/// The exit code of an agent that finds another one.
+pub const ALREADY_RUNS: u8 = 6;
 
 /// The directory of the socket: the user's, mode 0700, and nobody else's.
 pub struct Place(PathBuf);
@@ -55,14 +57,16 @@ impl Place {
 
 fn directory() -> PathBuf {
     let user = rustix::process::geteuid().as_raw();
-    if let Some(path) = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute()) {
-        return PathBuf::from(path).join("vault");
+    let given = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from).filter(|path| path.is_absolute());
+    // One that belongs to somebody else came along with `sudo` or `su`: what this user made there would be in the way of the other.
+    let is_mine = |path: &PathBuf| path.metadata().is_ok_and(|metadata| metadata.is_dir() && metadata.uid() == user);
+    match [given, Some(PathBuf::from(format!("/run/user/{user}")))].into_iter().flatten().find(is_mine) {
+        Some(path) => path.join("vault"),
+        None => Some(std::env::temp_dir())
+            .filter(|path| path.is_absolute())
+            .unwrap_or_else(|| PathBuf::from("/tmp"))
+            .join(format!("vault-{user}")),
     }
-    let run = PathBuf::from(format!("/run/user/{user}"));
-    if run.symlink_metadata().is_ok_and(|metadata| is_own(&metadata)) {
-        return run.join("vault");
-    }
-    std::env::temp_dir().join(format!("vault-{user}"))
 }
 
 fn is_own(metadata: &Metadata) -> bool {

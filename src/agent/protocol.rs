@@ -23,6 +23,8 @@ pub const VERSION: u64 = 1;
 pub const MAX: usize = 96 * 1024;
 /// The length in front of a map.
 pub const PREFIX: usize = 4;
+/// No path that a system takes is longer.
+const MAX_PATH: usize = 4096;
 /// A vault has at most 64 slots.
 const MAX_STAMPS: u64 = 64;
 
@@ -37,8 +39,8 @@ pub enum Request {
     },
     /// Hold this.
     Hold(Hold),
-    /// Drop what is held for the vault at this path, or everything.
-    Forget(Option<Vec<u8>>),
+    /// Drop what is held for the vault at this path and for any of these slots, or everything.
+    Forget(Option<(Vec<u8>, Vec<Hash>)>),
     /// What is held.
     List,
 }
@@ -61,7 +63,7 @@ pub enum Answer {
     Keys(KeptSlot),
     /// It was done; so many vaults were concerned.
     Done(u64),
-    /// What is held, without the secrets.
+    /// What is held, without the secrets: as much as fits into a frame. The answer to a `Hold`: what is held now for that vault.
     Held(Vec<Listed>),
     /// Nothing of the kind is held.
     Nothing,
@@ -113,9 +115,11 @@ impl Request {
                 e.u8(4)?.bytes(hold.slot.secret.expose())?.u8(5)?.u64(hold.ttl)?.u8(6)?.u64(hold.idle)?;
                 Ok(())
             }),
-            Self::Forget(path) => frame(64 + path.as_ref().map_or(0, Vec::len), |e| {
-                head(e, u64::from(path.is_some()), 2)?;
-                path.iter().try_for_each(|path| e.u8(2)?.bytes(path).map(drop))
+            Self::Forget(None) => frame(64, |e| head(e, 0, 2)),
+            Self::Forget(Some((path, stamps))) => frame(128 + path.len() + stamps.len() * 34, |e| {
+                head(e, 2, 2)?;
+                e.u8(2)?.bytes(path)?.u8(3)?.array(stamps.len() as u64)?;
+                stamps.iter().try_for_each(|stamp| e.bytes(&stamp.0).map(drop))
             }),
             Self::List => frame(64, |e| head(e, 0, 3)),
         }
@@ -130,7 +134,7 @@ impl Request {
             match field {
                 0 => version = Some(d.u64()?),
                 1 => operation = Some(d.u64()?),
-                2 => path = Some(d.bytes()?.to_vec()),
+                2 => path = Some(read_path(d)?),
                 3 => stamps = Some(read_stamps(d)?),
                 4 => secret = Some(SlotSecret::new(Zeroizing::new(d.bytes()?.to_vec()))),
                 5 => ttl = Some(d.u64()?),
@@ -146,7 +150,8 @@ impl Request {
                 [stamp] => Ok(Self::Hold(Hold { path, slot: KeptSlot { stamp: *stamp, secret }, ttl, idle })),
                 _ => Err(malformed()),
             },
-            (Some(2), path, None, None, None, None) => Ok(Self::Forget(path)),
+            (Some(2), None, None, None, None, None) => Ok(Self::Forget(None)),
+            (Some(2), Some(path), Some(stamps), None, None, None) => Ok(Self::Forget(Some((path, stamps)))),
             (Some(3), None, None, None, None, None) => Ok(Self::List),
             _ => Err(malformed()),
         }
@@ -163,10 +168,10 @@ impl Answer {
                 e.u8(4)?.u64(*count)?;
                 Ok(())
             }),
-            Self::Held(held) => frame(64 + held.iter().map(|one| one.path.len() + 128).sum::<usize>(), |e| {
+            Self::Held(held) => frame(64 + fitting(held).iter().map(|one| one.path.len() + 128).sum::<usize>(), |e| {
                 head(e, 1, 2)?;
-                e.u8(5)?.array(held.len() as u64)?;
-                for one in held {
+                e.u8(5)?.array(fitting(held).len() as u64)?;
+                for one in fitting(held) {
                     e.map(5)?.u8(0)?.bytes(&one.path)?.u8(1)?.bytes(&one.stamp.0)?.u8(2)?.u64(one.remaining)?;
                     e.u8(3)?.u64(one.idle)?.u8(4)?.str(&one.memory)?;
                 }
@@ -206,6 +211,17 @@ impl Answer {
     }
 }
 
+/// The first of what is held, as many as a frame has room for.
+fn fitting(held: &[Listed]) -> &[Listed] {
+    let mut size = 0;
+    let fits = |one: &&Listed| {
+        size += one.path.len() + 128;
+        size < MAX - 64
+    };
+    let count = held.iter().take_while(fits).count();
+    &held[..count]
+}
+
 /// The frame of [`Answer::Keys`], from where the secret lies.
 pub fn keys(stamp: &Hash, secret: &[u8]) -> Zeroizing<Vec<u8>> {
     frame(128 + secret.len(), |e| {
@@ -222,6 +238,11 @@ fn ended(d: &Decoder<'_>, version: Option<u64>) -> Result<(), FormatError> {
         Some(VERSION) | None => Err(malformed()),
         Some(_) => Err(FormatError::Newer("the agent is of another version of this program".to_owned())),
     }
+}
+
+fn read_path(d: &mut Decoder<'_>) -> Result<Vec<u8>, FormatError> {
+    let path = d.bytes()?;
+    if path.len() > MAX_PATH { Err(malformed()) } else { Ok(path.to_vec()) }
 }
 
 fn read_stamps(d: &mut Decoder<'_>) -> Result<Vec<Hash>, FormatError> {
@@ -267,7 +288,8 @@ mod tests {
             Request::Keys { path: b"/a\xff".to_vec(), stamps: vec![Hash([1; 32]); 64] },
             Request::Hold(Hold { path: b"/v".to_vec(), slot: slot(), ttl: u64::MAX, idle: 0 }),
             Request::Forget(None),
-            Request::Forget(Some(b"/v".to_vec())),
+            Request::Forget(Some((b"/v".to_vec(), vec![Hash([1; 32])]))),
+            Request::Forget(Some((Vec::new(), Vec::new()))),
             Request::List,
         ]
     }
@@ -311,6 +333,10 @@ mod tests {
         newer[2] = 2;
         assert!(matches!(Request::read(&newer), Err(FormatError::Newer(_))));
         let many = Request::Keys { path: Vec::new(), stamps: vec![Hash([1; 32]); 65] }.frame();
-        assert!(Request::read(&many[4..]).is_err());
+        let long = Request::Keys { path: vec![b'/'; 4097], stamps: Vec::new() }.frame();
+        assert!(Request::read(&many[4..]).is_err() && Request::read(&long[4..]).is_err());
+        let one = Listed { path: vec![b'/'; 4096], stamp: Hash([1; 32]), remaining: 5, idle: 3, memory: "secret".to_owned() };
+        let frame = Answer::Held(vec![one; 64]).frame();
+        assert!(frame.len() <= MAX && matches!(Answer::read(&frame[4..]), Ok(Answer::Held(held)) if held.len() == 23));
     }
 }

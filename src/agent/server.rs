@@ -1,24 +1,30 @@
 //! The agent's side: one thread, one loop, no connection that can hold up another.
 
-use std::fs::{File, OpenOptions, Permissions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags};
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
 use super::Place;
 use super::holdings::KeptKeys;
 use super::protocol::{Answer, MAX, PREFIX, Request};
+use crate::process;
 use crate::store::file::lock;
 
 /// More connections wait in the system's queue.
 const MOST_CONNECTIONS: usize = 64;
-/// How long a client may take to send a request or to take its answer, and how long it may say nothing in between.
-const PATIENCE: u64 = 2_000;
+/// How long a client may take to send a request or to take its answer, and how long it may say nothing in between: less than clients wait for an
+/// answer, so that many silent ones make another one wait and not fail.
+const PATIENCE: u64 = 1_000;
+/// So many requests of one client and so many new clients are served before the others have their turn.
+const ROUND: usize = 32;
 /// The longest sleep: the system's timers stand still while the machine does, and what has ended by then must go soon after.
 const LONGEST_SLEEP: u64 = 20_000;
 /// How long an agent that was started for a vault waits for it.
@@ -29,7 +35,7 @@ pub struct Server {
     place: Place,
     listener: UnixListener,
     /// Its lock says that this is the running agent. It is held to the end, and the socket is removed under it.
-    _lock: File,
+    lock: File,
     keys: KeptKeys,
     connections: Vec<Connection>,
 }
@@ -41,7 +47,11 @@ impl Server {
     /// If the place is not the user's alone, or the socket cannot be made.
     pub fn start() -> io::Result<Option<Self>> {
         let place = Place::of_user(true)?;
-        let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(place.lock())?;
+        // A pipe that somebody put there must not be waited for.
+        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
+        let mut options = OpenOptions::new();
+        let lock =
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(place.lock())?;
         if !lock::try_exclusive(&lock)? {
             return Ok(None);
         }
@@ -50,10 +60,13 @@ impl Server {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        let listener = UnixListener::bind(place.socket())?;
-        std::fs::set_permissions(place.socket(), Permissions::from_mode(0o600))?;
+        // The mode of a socket is that which the mask leaves. This process has one thread and makes no other file.
+        let before = rustix::process::umask(Mode::RWXG | Mode::RWXO | Mode::XUSR);
+        let listener = UnixListener::bind(place.socket());
+        rustix::process::umask(before);
+        let listener = listener?;
         listener.set_nonblocking(true)?;
-        Ok(Some(Self { place, listener, _lock: lock, keys: KeptKeys::default(), connections: Vec::new() }))
+        Ok(Some(Self { place, listener, lock, keys: KeptKeys::default(), connections: Vec::new() }))
     }
 
     /// Where it listens.
@@ -68,23 +81,35 @@ impl Server {
     pub fn serve(mut self, endings: &OwnedFd, on_demand: bool) -> io::Result<()> {
         let start = now();
         let mut held = false;
-        loop {
+        while self.is_the_one() {
             let now = now();
             let next = self.keys.drop_ended(now);
+            self.connections.retain(|connection| connection.deadline > now);
             held |= next.is_some();
-            if on_demand && next.is_none() && self.connections.is_empty() && (held || now >= start + GRACE) {
+            let ends = if held { now } else { start + GRACE };
+            let may_end = on_demand && next.is_none() && self.connections.is_empty();
+            if may_end && now >= ends {
                 break;
             }
-            self.connections.retain(|connection| connection.deadline > now);
-            let deadlines = self.connections.iter().map(|connection| connection.deadline).chain(next);
+            let deadlines =
+                self.connections.iter().map(|connection| connection.deadline).chain(next).chain(may_end.then_some(ends));
             let sleep = deadlines.min().map_or(LONGEST_SLEEP, |next| next.saturating_sub(now)).min(LONGEST_SLEEP);
             if self.wait(endings, sleep)? {
                 break;
             }
         }
-        // Before the lock goes: the next agent makes its own.
-        let _ = std::fs::remove_file(self.place.socket());
+        // Before the lock goes: the next agent makes its own. What stands there when the place was taken away is somebody else's.
+        if self.is_the_one() {
+            let _ = std::fs::remove_file(self.place.socket());
+        }
         Ok(())
+    }
+
+    /// Whether the lock that is held is still the one at the place: whoever cleared that away made room for another agent, and nobody finds this one
+    /// any more.
+    fn is_the_one(&self) -> bool {
+        let (Ok(held), Ok(there)) = (self.lock.metadata(), self.place.lock().symlink_metadata()) else { return false };
+        (held.dev(), held.ino()) == (there.dev(), there.ino())
     }
 
     /// Waits for one round of events and handles them; says whether the process is to end.
@@ -104,45 +129,41 @@ impl Server {
         if events[0] {
             return Ok(true);
         }
-        let now = now();
         let keys = &mut self.keys;
         let mut at = 0;
         self.connections.retain_mut(|connection| {
             at += 1;
-            !events[at + 1] || connection.proceed(keys, now).is_ok()
+            !events[at + 1] || connection.proceed(keys).is_ok()
         });
         if events[1] {
-            self.accept(now);
+            self.accept();
         }
         Ok(false)
     }
 
-    fn accept(&mut self, now: u64) {
-        while self.connections.len() < MOST_CONNECTIONS {
-            let Ok((stream, _)) = self.listener.accept() else { return };
-            if !is_own_peer(&stream) || stream.set_nonblocking(true).is_err() {
+    fn accept(&mut self) {
+        for _ in 0..ROUND.min(MOST_CONNECTIONS - self.connections.len()) {
+            let stream = match self.listener.accept() {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of descriptors, say: the queue stays ready, and asking again at once would change nothing.
+                    if error.kind() != io::ErrorKind::WouldBlock {
+                        std::thread::sleep(Duration::from_millis(20));
+                    }
+                    return;
+                }
+            };
+            // Nobody else can enter the directory of the socket; this holds where that was loosened.
+            if !process::peer(&stream).is_ok_and(|peer| peer.is_own()) || stream.set_nonblocking(true).is_err() {
                 continue;
             }
-            let mut connection = Connection { stream, incoming: Incoming::default(), outgoing: None, deadline: now + PATIENCE };
+            let mut connection = Connection { stream, incoming: Incoming::default(), outgoing: None, deadline: now() + PATIENCE };
             // What it asks is often there already.
-            if connection.proceed(&mut self.keys, now).is_ok() {
+            if connection.proceed(&mut self.keys).is_ok() {
                 self.connections.push(connection);
             }
         }
     }
-}
-
-/// Whether the other side is a process of this user. Nobody else can enter the directory of the socket; this holds where that was loosened.
-#[cfg(target_os = "linux")]
-pub(super) fn is_own_peer(stream: &UnixStream) -> bool {
-    let peer = rustix::net::sockopt::socket_peercred(stream.as_fd());
-    peer.is_ok_and(|peer| peer.uid == rustix::process::geteuid())
-}
-
-/// Elsewhere the directory alone decides.
-#[cfg(not(target_os = "linux"))]
-pub(super) fn is_own_peer(_stream: &UnixStream) -> bool {
-    true
 }
 
 /// Milliseconds of a clock that runs while the machine sleeps, where there is one.
@@ -169,26 +190,27 @@ impl Connection {
 
     /// Reads, answers and writes as far as that goes without waiting. An error ends the connection: its end, or a peer that does not keep to the
     /// protocol.
-    fn proceed(&mut self, keys: &mut KeptKeys, now: u64) -> io::Result<()> {
-        loop {
+    fn proceed(&mut self, keys: &mut KeptKeys) -> io::Result<()> {
+        for _ in 0..ROUND {
             if let Some((bytes, sent)) = &mut self.outgoing {
                 match self.stream.write(&bytes[*sent..]) {
                     Ok(count) => *sent += count,
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     Err(error) => return Err(error),
                 }
                 if *sent < bytes.len() {
                     continue;
                 }
                 self.outgoing = None;
-                self.deadline = now + PATIENCE;
+                self.deadline = now() + PATIENCE;
             }
             match self.incoming.read(&mut self.stream)? {
-                Some(map) => self.outgoing = Some((answer(&map, keys, now), 0)),
+                Some(map) => self.outgoing = Some((answer(&map, keys, now()), 0)),
                 None => return Ok(()),
             }
         }
+        Ok(())
     }
 }
 
@@ -236,10 +258,12 @@ fn answer(map: &[u8], keys: &mut KeptKeys, now: u64) -> Zeroizing<Vec<u8>> {
     match request {
         Request::Keys { path, stamps } => keys.find(&path, &stamps, now).unwrap_or_else(|| Answer::Nothing.frame()),
         Request::Hold(hold) => match keys.hold(&hold, now) {
-            Ok(_) => Answer::Done(1).frame(),
+            Ok(listed) => Answer::Held(vec![listed]).frame(),
             Err(_) => Answer::Refused.frame(),
         },
-        Request::Forget(path) => Answer::Done(keys.forget(path.as_deref())).frame(),
+        Request::Forget(vault) => {
+            Answer::Done(keys.forget(vault.as_ref().map(|(path, stamps)| (path.as_slice(), stamps.as_slice())))).frame()
+        }
         Request::List => Answer::Held(keys.list(now)).frame(),
     }
 }

@@ -5,6 +5,7 @@ use clap::Args;
 use super::context::Context;
 use super::exit;
 use super::held::agent_failed;
+use crate::agent::READY;
 use crate::agent::server::Server;
 use crate::process;
 use crate::term::output;
@@ -22,6 +23,7 @@ pub struct AgentArgs {
 
 pub fn run(context: &mut Context, args: AgentArgs) -> Result<u8> {
     if args.on_demand {
+        process::let_go_of_descriptors();
         // It fails for the leader of a process group, which leads a session of its own or was started by hand.
         let _ = rustix::process::setsid();
     }
@@ -30,7 +32,8 @@ pub fn run(context: &mut Context, args: AgentArgs) -> Result<u8> {
         return Err(Error::new(ErrorKind::Conflict, "agent_runs", "an agent of yours is running already"));
     };
     if args.on_demand {
-        // Whoever started this waits for the end of this stream, and must not wait longer.
+        // Whoever started this waits for a word and for the end of these streams, and must not wait longer.
+        output::print(std::str::from_utf8(READY).unwrap_or_default())?;
         process::let_go_of_streams().map_err(|error| Error::io("let go of the standard streams", &error))?;
     } else {
         context.note(&format!("listening on {}", output::printable(&server.socket().display().to_string())));

@@ -90,12 +90,14 @@ pub struct Context {
     config: Option<Config>,
     /// The key of this run: a descriptor can be read once, and a person is asked once, also where several files are opened.
     pub(super) credential: Option<Credential>,
+    /// Whether options or variables named it, so that it goes before what the agent holds.
+    pub(super) is_given: bool,
 }
 
 impl Context {
     /// A run with these options; configuration is read when it is needed.
     pub fn new(global: Global) -> Self {
-        Self { global, config: None, credential: None }
+        Self { global, config: None, credential: None, is_given: false }
     }
 
     /// The time, in milliseconds since 1970.
@@ -169,6 +171,7 @@ impl Context {
     /// Unlocks with this key from here on, unless there is one already.
     pub fn prefer(&mut self, credential: Credential) {
         self.credential.get_or_insert(credential);
+        self.is_given = true;
     }
 
     /// Opens and unlocks the vault at `path`.
@@ -191,9 +194,14 @@ impl Context {
 
     fn unlock_with(&mut self, path: &Path, options: Options) -> Result<Vault> {
         let locked = Locked::open(path)?;
-        let slot = self.open_or_take_slot(&locked)?;
+        let (slot, to_hand_over) = self.open_or_take_slot(&locked)?;
+        let resolved = locked.path().to_owned();
         let vault = locked.unlock_with(slot, options)?;
         self.note_warnings(&vault);
+        // Only what was verified, and is what was expected.
+        if let Some(slot) = to_hand_over {
+            self.hand_over_on_demand(&resolved, slot);
+        }
         Ok(vault)
     }
 

@@ -4,10 +4,10 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 use std::time::Duration;
 
-use super::config::AgentStart;
 use super::context::{Context, parse_duration};
-use crate::agent::Agent;
+use crate::agent::client;
 use crate::agent::protocol::Hold;
+use crate::process::Protection;
 use crate::term::output;
 use crate::vault::{Error, ErrorKind, KeptSlot, Locked, OpenedSlot, Result};
 
@@ -26,33 +26,29 @@ pub struct Times {
 }
 
 impl Context {
-    /// What the agent holds for this vault. An agent that does not answer is passed over, with a note.
-    pub(super) fn held_slot(&self, locked: &Locked) -> Result<Option<OpenedSlot>> {
-        let asked = Agent::connect().and_then(|agent| match agent {
-            Some(mut agent) => agent.keys(bytes(locked.path()), locked.stamps()),
-            None => Ok(None),
-        });
-        match asked {
-            Ok(kept) => kept.map(|kept| locked.reopen(&kept)).transpose(),
-            Err(error) => {
-                self.note(&format!("warning: the agent was passed over: {}", output::printable(&error.to_string())));
-                Ok(None)
-            }
-        }
+    /// What the agent holds for this vault. An agent that cannot be used is passed over, with a note.
+    pub(super) fn held_slot(&self, locked: &Locked) -> Option<OpenedSlot> {
+        let asked = client::keys(bytes(locked.path()), locked.stamps()).map_err(|error| error.to_string());
+        let opened = asked.and_then(|kept| kept.map(|kept| locked.reopen(&kept)).transpose().map_err(|error| error.to_string()));
+        opened.unwrap_or_else(|why| {
+            self.note(&format!("warning: the agent was passed over: {}", output::printable(&why)));
+            None
+        })
     }
 
     /// Gives the agent what a slot of the vault at `path` gave, and starts one if there is none.
     pub(super) fn hand_over(&self, path: &Path, slot: KeptSlot, times: Times) -> Result<()> {
         let hold = Hold { path: bytes(path).to_vec(), slot, ttl: times.ttl, idle: times.idle };
-        Agent::connect_or_start().and_then(|mut agent| agent.hold(hold)).map_err(|error| agent_failed(&error))
+        let held = client::hold(hold).map_err(|error| agent_failed(&error))?;
+        if held.memory == Protection::Plain.word() {
+            self.note("warning: the system does not lock memory for the agent (`ulimit -l`): the key may be written to swap");
+        }
+        Ok(())
     }
 
-    /// Hands over what a passphrase opened that was typed just now, if the configuration says so. Without an agent it is only asked for again.
-    pub(super) fn hand_over_on_demand(&mut self, locked: &Locked, slot: &OpenedSlot) {
-        let handed = self.config().map(|config| config.agent_start == AgentStart::OnDemand).and_then(|wanted| match wanted {
-            true => self.agent_times(None, None).and_then(|times| self.hand_over(locked.path(), locked.keep(slot)?, times)),
-            false => Ok(()),
-        });
+    /// Hands over what a passphrase opened that was typed just now. Without an agent it is only asked for again.
+    pub(super) fn hand_over_on_demand(&mut self, path: &Path, slot: KeptSlot) {
+        let handed = self.agent_times(None, None).and_then(|times| self.hand_over(path, slot, times));
         if let Err(error) = handed {
             self.note(&format!("warning: the vault stays locked: {}", output::printable(&error.to_string())));
         }
@@ -69,11 +65,6 @@ impl Context {
             }
         };
         Ok(Times { ttl: choose(ttl, config.agent_ttl.as_ref(), TTL)?, idle: choose(idle, config.agent_idle.as_ref(), IDLE)? })
-    }
-
-    /// Whether an agent is there that might hold a key.
-    pub(super) fn has_agent(&self) -> bool {
-        Agent::connect().is_ok_and(|agent| agent.is_some())
     }
 }
 

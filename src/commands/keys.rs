@@ -9,13 +9,15 @@ use base64::Engine as _;
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::config::AgentStart;
 use super::context::{Context, path_variable, text_variable};
 use super::files::{read_all, read_file};
+use crate::agent::client;
 use crate::crypto::{self, AgeIdentity, AgeRecipient};
 use crate::process;
 use crate::secret::{Passphrase, RawKey};
 use crate::term::output;
-use crate::vault::{Credential, Error, ErrorKind, Locked, OpenedSlot, Result};
+use crate::vault::{Credential, Error, ErrorKind, KeptSlot, Locked, OpenedSlot, Result};
 
 impl Context {
     /// Whether the key that would be used opens without a question, a command, a descriptor that is read up, and a key derivation. Only names are
@@ -33,40 +35,41 @@ impl Context {
         }
         ["VAULT_IDENTITY", "VAULT_KEY", "VAULT_KEY_FILE"].iter().any(|name| is_set(name))
             || self.config().is_ok_and(|config| config.identity.is_some() || config.key_file.is_some())
-            || self.has_agent()
+            || client::is_there()
     }
 
-    /// Opens a slot with the first key that there is, that of the agent included.
-    pub(super) fn open_or_take_slot(&mut self, locked: &Locked) -> Result<OpenedSlot> {
-        if self.credential.is_none()
-            && self.take_given()?.is_none()
-            && let Some(slot) = self.held_slot(locked)?
+    /// Opens a slot with the first key that there is, that of the agent included. What is to be handed to the agent comes with it.
+    pub(super) fn open_or_take_slot(&mut self, locked: &Locked) -> Result<(OpenedSlot, Option<KeptSlot>)> {
+        if !self.has_given_credential()?
+            && let Some(slot) = self.held_slot(locked)
         {
-            return Ok(slot);
+            return Ok((slot, None));
         }
         self.open_slot(locked)
     }
 
     /// Opens a slot with the first key that there is, without the agent.
-    pub(super) fn open_slot(&mut self, locked: &Locked) -> Result<OpenedSlot> {
-        if let Some(credential) = self.take_given()? {
-            return locked.open_slot(credential);
+    pub(super) fn open_slot(&mut self, locked: &Locked) -> Result<(OpenedSlot, Option<KeptSlot>)> {
+        self.has_given_credential()?;
+        if let Some(credential) = &self.credential {
+            return locked.open_slot(credential).map(|slot| (slot, None));
         }
         if let Some(credential) = self.configured_credential()? {
-            return locked.open_slot(self.credential.insert(credential));
+            return locked.open_slot(self.credential.insert(credential)).map(|slot| (slot, None));
         }
         let credential = self.ask_passphrase(locked)?;
         let slot = locked.open_slot(self.credential.insert(credential))?;
-        self.hand_over_on_demand(locked, &slot);
-        Ok(slot)
+        let kept = (self.config()?.agent_start == AgentStart::OnDemand).then(|| locked.keep(&slot)).transpose()?;
+        Ok((slot, kept))
     }
 
-    /// The key of this run: the one that it has already, or the one that options and variables give.
-    fn take_given(&mut self) -> Result<Option<&Credential>> {
+    /// Whether options or variables name a key. It is read here, once.
+    pub(super) fn has_given_credential(&mut self) -> Result<bool> {
         if self.credential.is_none() {
             self.credential = self.given_credential()?;
+            self.is_given = self.credential.is_some();
         }
-        Ok(self.credential.as_ref())
+        Ok(self.is_given)
     }
 
     /// The key that options or variables give: the first of them, in the documented order.

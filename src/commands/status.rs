@@ -6,7 +6,7 @@ use serde_json::json;
 use super::context::{Context, OutputFormat};
 use super::exit;
 use super::held::{agent_failed, duration};
-use crate::agent::Agent;
+use crate::agent::client;
 use crate::term::output;
 use crate::vault::{ErrorKind, Locked, Result};
 
@@ -22,13 +22,10 @@ pub struct StatusArgs {
 
 pub fn run(context: &mut Context, args: StatusArgs) -> Result<u8> {
     let locked = Locked::open(&context.vault_path()?)?;
-    let mut agent = Agent::connect().map_err(|error| agent_failed(&error))?;
-    let listed = match &mut agent {
-        Some(agent) => agent.list().map_err(|error| agent_failed(&error))?,
-        None => Vec::new(),
-    };
+    let listed = client::list().map_err(|error| agent_failed(&error))?;
+    let runs = listed.is_some();
     let stamps = locked.stamps();
-    let held = listed.into_iter().find(|held| stamps.contains(&held.stamp));
+    let held = listed.into_iter().flatten().find(|held| stamps.contains(&held.stamp));
     let path = locked.path().display().to_string();
     let text = match (args.format, &held) {
         (OutputFormat::Json, held) => {
@@ -36,7 +33,7 @@ pub fn run(context: &mut Context, args: StatusArgs) -> Result<u8> {
                 "version": 1,
                 "vault": path,
                 "unlocked": held.is_some(),
-                "agent": agent.is_some(),
+                "agent": runs,
                 "remaining_ms": held.as_ref().map(|held| held.remaining),
                 "unused_remaining_ms": held.as_ref().map(|held| held.idle),
                 "memory": held.as_ref().map(|held| &held.memory),

@@ -28,11 +28,13 @@ pub fn run(context: &mut Context, args: UnlockArgs) -> Result<u8> {
     let path = context.vault_path()?;
     let locked = Locked::open(&path)?;
     let shown = output::printable(&locked.path().display().to_string());
-    if args.ttl.is_none() && args.idle.is_none() && context.held_slot(&locked)?.is_some() {
+    // A key that is named is to be used, and times that are named are to count.
+    let asks_for_nothing = args.ttl.is_none() && args.idle.is_none() && !context.has_given_credential()?;
+    if asks_for_nothing && context.held_slot(&locked).is_some() {
         context.note(&format!("{shown} is unlocked already"));
         return Ok(exit::OK);
     }
-    let slot = context.open_slot(&locked)?;
+    let (slot, _) = context.open_slot(&locked)?;
     let (path, kept) = (locked.path().to_owned(), locked.keep(&slot)?);
     // All that a command would verify, before anything is kept.
     context.unlock_opened(locked, slot)?;

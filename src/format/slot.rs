@@ -74,6 +74,11 @@ impl DataKeys {
         self.0.keys().map(String::as_str)
     }
 
+    /// Room for what [`DataKeys::write`] writes, so that the buffer does not grow and leave keys behind.
+    fn room(&self) -> usize {
+        self.0.iter().map(|(name, key)| name.len() + key.unknown.bytes().len() + 72).sum()
+    }
+
     fn write(&self, e: &mut cbor::Writer<'_>) -> Written {
         e.array(self.0.len() as u64)?;
         for (compartment, key) in &self.0 {
@@ -230,7 +235,7 @@ impl KeyRing {
     }
 
     fn encode(&self) -> Zeroizing<Vec<u8>> {
-        cbor::encode(4096, |e| {
+        cbor::encode(256 + self.data.room() + self.unknown.bytes().len(), |e| {
             e.map(5 + self.unknown.count())?;
             e.u8(0)?.u64(self.master)?;
             e.u8(1)?.bytes(self.index.expose())?;
@@ -308,7 +313,11 @@ impl SlotPayload {
     }
 
     fn encode_map(&self, id: &[u8; 16]) -> Zeroizing<Vec<u8>> {
-        cbor::encode(4096, |e| {
+        let room = match self {
+            Self::Full(_, _, unknown) => unknown.bytes().len(),
+            Self::Limited(keys) => keys.data.room() + keys.unknown.bytes().len(),
+        };
+        cbor::encode(256 + room, |e| {
             match self {
                 Self::Full(number, key, unknown) => {
                     e.map(3 + unknown.count())?.u8(0)?.bytes(id)?.u8(1)?.u64(*number)?.u8(2)?.bytes(key.expose())?;

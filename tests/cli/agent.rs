@@ -31,15 +31,20 @@ fn socket(sandbox: &Sandbox) -> std::path::PathBuf {
     sandbox.path("runtime/vault/agent.sock")
 }
 
-/// The processes of agents whose runtime directory is that of the sandbox.
+/// The agents whose runtime directory is that of the sandbox. Only root may read of every process which that is; others see the one that answers.
 fn agents(sandbox: &Sandbox) -> Vec<u32> {
+    if !is_root() {
+        let answers = UnixStream::connect(socket(sandbox)).ok();
+        let peer = answers.map(|stream| rustix::net::sockopt::socket_peercred(&stream).unwrap().pid);
+        return peer.into_iter().map(|process| process.as_raw_nonzero().get() as u32).collect();
+    }
     let own = format!("XDG_RUNTIME_DIR={}", sandbox.path("runtime").display());
     let processes = fs::read_dir("/proc").unwrap().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
     let is_agent = |id: &u32| {
         let read = |name: &str| fs::read(format!("/proc/{id}/{name}")).unwrap_or_default();
         let ours = read("environ").split(|byte| *byte == 0).any(|variable| variable == own.as_bytes());
-        ours && read("cmdline").split(|byte| *byte == 0).nth(1) == Some(b"agent")
-            && !read("stat").windows(4).any(|part| part == b") Z ")
+        let has_ended = read("stat").windows(4).any(|part| part == b") Z ");
+        ours && read("cmdline").split(|byte| *byte == 0).nth(1) == Some(b"agent") && !has_ended
     };
     processes.filter(is_agent).collect()
 }
@@ -172,6 +177,83 @@ fn other_keys_of_the_vault_make_it_forget_and_another_header_does_not() {
 }
 
 #[test]
+fn a_key_that_is_named_is_used() {
+    let sandbox = scene();
+    unlock(&sandbox, &[]);
+    sandbox.write("wrong", [7; 32]);
+    sandbox.vault(&["unlock", "--key-file", "wrong"]).run().fails(4, "does not open");
+    // Two vaults, one that is held and one whose key is named for both: that one is asked for nothing else.
+    sandbox.vault(&["init", "-q", "--vault", "other", "--key-file", "other.key"]).run().ok();
+    sandbox.vault(&["diff", "other", "../test.vault", "--key-file", "other.key"]).run().fails(4, "does not open");
+    sandbox.vault(&["lock"]).run().ok();
+}
+
+#[test]
+fn what_is_locked_is_locked_under_every_path() {
+    let sandbox = scene();
+    unlock(&sandbox, &[]);
+    sandbox.vault(&["backup", "copy"]).run().ok();
+    let key = sandbox.key().to_str().unwrap().to_owned();
+    let both = || sandbox.vault(&["unlock", "--vault", "copy", "--key-file", &key]).run().ok();
+    both();
+    assert!(sandbox.vault(&["lock", "--vault", "copy"]).run().ok().stderr.contains("2 vaults are locked"));
+    sandbox.vault(&["get", "a"]).run().fails(4, "no key");
+    // By another path than that by which it was unlocked.
+    both();
+    fs::rename(sandbox.path("work/copy"), sandbox.path("work/moved")).unwrap();
+    assert!(sandbox.vault(&["lock", "--vault", "moved"]).run().ok().stderr.contains("1 vault is locked"));
+    fs::create_dir(sandbox.path("work/real")).unwrap();
+    std::os::unix::fs::symlink("real", sandbox.path("work/link")).unwrap();
+    sandbox.vault(&["backup", "link/copy", "--key-file", &key]).run().ok();
+    sandbox.vault(&["unlock", "--vault", "link/copy", "--key-file", &key]).run().ok();
+    fs::remove_file(sandbox.path("work/real/copy")).unwrap();
+    assert!(sandbox.vault(&["lock", "--vault", "link/copy"]).run().ok().stderr.contains("1 vault is locked"));
+}
+
+#[test]
+fn on_demand_keeps_what_was_typed_once_it_was_verified() {
+    if !is_installed("script") {
+        return;
+    }
+    const PHRASE: &str = "seven odd words that nobody will try";
+    let mut sandbox = Sandbox::empty();
+    sandbox.write("phrase", PHRASE);
+    sandbox.set_env("VAULT_FILE", sandbox.path("work/v"));
+    sandbox.vault(&["init", "-q", "--passphrase-file", "phrase"]).run().ok();
+    let typed = format!("{PHRASE}\n");
+    let ask = |command: &str, code: i32| {
+        crate::prompts::at_terminal(&sandbox, command, &[("Passphrase for", &typed)]).ends(code);
+    };
+    ask("vault list", 0);
+    assert!(agents(&sandbox).is_empty(), "not without being told to");
+    fs::create_dir_all(sandbox.path("config/vault")).unwrap();
+    fs::write(sandbox.path("config/vault/config.toml"), "[agent]\nstart = \"on-demand\"\n").unwrap();
+    ask("vault list --expect-vault 00", 12);
+    sandbox.vault(&["status"]).run().ends(4);
+    ask("vault list", 0);
+    sandbox.vault(&["status"]).run().ok();
+    sandbox.vault(&["list"]).run().ok();
+    // What was named is not asked for, and not kept.
+    sandbox.vault(&["lock"]).run().ok();
+    sandbox.vault(&["list", "--passphrase-file", "phrase"]).run().ok();
+    sandbox.vault(&["status"]).run().ends(4);
+}
+
+#[test]
+fn a_place_that_was_cleared_away_makes_room_for_another_agent() {
+    let sandbox = scene();
+    unlock(&sandbox, &["--ttl", "2s"]);
+    let [first] = agents(&sandbox)[..] else { panic!("one agent") };
+    fs::remove_dir_all(sandbox.path("runtime/vault")).unwrap();
+    unlock(&sandbox, &[]);
+    wait_until("the end of the first agent", || !Path::new(&format!("/proc/{first}")).exists());
+    // It did not take the other one's socket with it.
+    assert_eq!(sandbox.get("a"), b"value");
+    assert!(sandbox.vault(&["lock", "--stop"]).run().ok().stderr.contains("was ended"));
+    assert!(sandbox.vault(&["lock", "--stop"]).run().ok().stderr.contains("no agent"));
+}
+
+#[test]
 fn a_limited_key_stays_limited() {
     let sandbox = scene();
     let key = sandbox.key().to_str().unwrap().to_owned();
@@ -241,14 +323,19 @@ fn an_agent_that_does_not_answer_is_passed_over() {
     assert!(refused.stderr.contains("warning: the agent was passed over: it does not answer"), "{}", refused.stderr);
     assert!(start.elapsed() < Duration::from_secs(10));
     // Also when its queue is full.
+    let mut full = false;
     let waiting: Vec<_> = std::iter::from_fn(|| {
         use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
-        let socket_ = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).unwrap();
-        connect(&socket_, &SocketAddrUnix::new(socket(&sandbox)).unwrap()).ok().map(|()| socket_)
+        let waiting = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).ok()?;
+        let connected = connect(&waiting, &SocketAddrUnix::new(socket(&sandbox)).unwrap());
+        full = connected == Err(rustix::io::Errno::AGAIN);
+        connected.ok().map(|()| waiting)
     })
-    .take(10_000)
     .collect();
-    assert!(waiting.len() < 10_000, "the queue has an end");
+    if !full {
+        eprintln!("skipped: this process may not open as many descriptors as the queue is long");
+        return;
+    }
     let key = sandbox.key();
     assert_eq!(sandbox.vault(&["get", "a"]).env("VAULT_KEY_FILE", key).run().ok().stdout, b"value");
     sandbox.vault(&["get", "a"]).run().fails(4, "no key");
@@ -318,8 +405,8 @@ fn it_is_private_keeps_no_stream_and_no_variable_of_the_caller() {
     let sandbox = scene();
     let key = sandbox.key();
     // A pipe that the agent held would not end before the agent does.
-    let mut child =
-        sandbox.vault(&["unlock", "--ttl", "60s"]).env("VAULT_KEY_FILE", &key).env("CANARY", "canary in the environment").spawn();
+    let run = sandbox.program("sh", &["-c", "exec 3<> canary 9> lock; flock 9; exec vault unlock --ttl 60s"]);
+    let mut child = run.env("VAULT_KEY_FILE", &key).env("CANARY", "canary in the environment").spawn();
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let start = Instant::now();
     stdout.read_to_end(&mut Vec::new()).unwrap();
@@ -341,6 +428,9 @@ fn it_is_private_keeps_no_stream_and_no_variable_of_the_caller() {
     for fd in 0..3 {
         assert_eq!(fs::read_link(format!("/proc/{agent}/fd/{fd}")).unwrap(), Path::new("/dev/null"));
     }
+    let open = fs::read_dir(format!("/proc/{agent}/fd")).unwrap().map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
+    let open: Vec<_> = open.filter(|target| target.starts_with(sandbox.path("work"))).collect();
+    assert!(open.is_empty(), "it holds files of its caller: {open:?}");
     let limits = fs::read_to_string(format!("/proc/{agent}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().rev().nth(1), Some("0"), "{core}");
@@ -404,7 +494,7 @@ fn frames_that_are_none_end_their_connection_and_no_other() {
     }
     let start = Instant::now();
     assert_eq!(half.read(&mut [0]).unwrap_or(0), 0);
-    assert!(start.elapsed() > Duration::from_millis(1500) && start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert!(start.elapsed() > Duration::from_millis(700) && start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     // Two requests in one write are two answers.
     let mut two = connect(&sandbox);
     two.write_all(&[list.as_slice(), &list].concat()).unwrap();
@@ -419,21 +509,21 @@ fn frames_that_are_none_end_their_connection_and_no_other() {
     assert_eq!(sandbox.get("a"), b"value");
 }
 
-/// The readable memory of a process, map by map (not by a core dump, which leaves out what is marked so).
+/// Whether one of the needles is in the memory of a process, map by map (not by a core dump, which leaves out what is marked so).
 fn memory_holds(process: u32, needles: &[&[u8]]) -> bool {
     let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
     let memory = fs::File::open(format!("/proc/{process}/mem")).unwrap();
-    let (mut found, mut looked_at) = (false, 0);
+    let (mut found, mut looked_at) = (false, Vec::new());
     for line in maps.lines() {
         let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
         let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
         let mut bytes = vec![0; (end - start) as usize];
         if line.split(' ').nth(1).unwrap().starts_with('r') && memory.read_exact_at(&mut bytes, start).is_ok() {
-            looked_at += bytes.len();
+            looked_at.push(line.rsplit(' ').next().unwrap());
             found |= needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == *needle));
         }
     }
-    assert!(looked_at > 100_000, "the memory could not be read");
+    assert!(looked_at.contains(&"[heap]") && looked_at.contains(&"[stack]"), "the memory could not be read: {looked_at:?}");
     found
 }
 
@@ -450,7 +540,7 @@ fn its_memory_shows_no_key() {
     let kept = locked.keep(&locked.open_slot(&Credential::RawKey(RawKey::new(key.into()))).unwrap()).unwrap();
     // The master key stands behind length, map, vault id and number; any 16 bytes of it are enough to look for.
     let secret = kept.secret.expose();
-    let at = secret.windows(2).rposition(|pair| pair == [0x58, 0x20]).unwrap() + 2;
+    let at = secret.windows(3).position(|part| part == [0x02, 0x58, 0x20]).unwrap() + 3;
     let needles = [&secret[at..at + 16], &secret[at + 16..at + 32], &key[..16], &key[16..]];
     let hits = |when: &str, expected: bool| assert_eq!(memory_holds(agent.0.id(), &needles), expected, "{when}");
     hits("before", false);
@@ -491,11 +581,21 @@ fn another_user_is_not_answered_and_the_own_one_cannot_look_inside() {
     };
     ordinary("../vault unlock --ttl 60s --key-file ../test.key").ok();
     assert_eq!(ordinary("../vault get a").ok().stdout, b"value");
-    let [agent] = agents(&sandbox)[..] else { panic!("one agent") };
     // Root may enter the directory, and is not the user.
     assert!(say(&mut connect(&sandbox), &Request::List.frame()).is_none());
+    // The runtime directory is not root's either: root looks for an agent of its own elsewhere.
     let passed = sandbox.vault(&["get", "a"]).run().fails(4, "no key");
-    assert!(passed.stderr.contains("passed over"), "{}", passed.stderr);
+    assert!(!passed.stderr.contains("warning"), "{}", passed.stderr);
+    // Where the system locks no memory, the key is held all the same, and that is said.
+    let ended = ordinary("../vault lock --stop").ok();
+    assert!(ended.stderr.contains("was ended"), "{}", ended.stderr);
+    let unlocked = ordinary("prlimit --memlock=0:0 ../vault unlock --ttl 60s --key-file ../test.key").ok();
+    assert!(unlocked.stderr.contains("may be written to swap"), "{}", unlocked.stderr);
+    assert_eq!(ordinary("../vault status --format json").ok().json()["memory"], "plain");
+    ordinary("../vault lock --stop").ok();
+    let unlocked = ordinary("../vault unlock --ttl 60s --key-file ../test.key").ok();
+    assert!(!unlocked.stderr.contains("warning"), "{}", unlocked.stderr);
+    let [agent] = agents(&sandbox)[..] else { panic!("one agent") };
 
     let probe = "import ctypes, os, sys
 libc = ctypes.CDLL(None, use_errno=True)

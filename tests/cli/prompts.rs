@@ -13,13 +13,13 @@ use crate::sandbox::{Sandbox, code, is_installed, wait_until};
 const PHRASE: &str = "seven odd words that nobody will try";
 
 /// What a command at a terminal ended with, and all that the terminal showed.
-struct Session {
+pub struct Session {
     code: i32,
-    screen: String,
+    pub screen: String,
 }
 
 /// Runs a shell command at a terminal; each pair of the dialogue is a text that is waited for, and what is typed then.
-fn at_terminal(sandbox: &Sandbox, command: &str, dialogue: &[(&str, &str)]) -> Session {
+pub fn at_terminal(sandbox: &Sandbox, command: &str, dialogue: &[(&str, &str)]) -> Session {
     let run = sandbox.program("script", &["-qefc", command, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm");
     let mut child = run.into_command().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     let (mut keys, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
@@ -61,7 +61,7 @@ fn at_terminal(sandbox: &Sandbox, command: &str, dialogue: &[(&str, &str)]) -> S
 
 impl Session {
     #[track_caller]
-    fn ends(self, code: i32) -> Self {
+    pub fn ends(self, code: i32) -> Self {
         assert_eq!(self.code, code, "{}", self.screen);
         self
     }
