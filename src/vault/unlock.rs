@@ -14,7 +14,7 @@ use crate::crypto::{
     self, AgeIdentity, AgeRecipient, Argon2Cost, Hash, Opens, RecipientKind, Signer, Transcript, Verifier, X25519Identity,
 };
 use crate::format::FormatError;
-use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader};
+use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader, hex};
 use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
 use crate::secret::{MasterKey, Passphrase, RawKey, SlotSecret};
 use crate::store::StoreError;
@@ -30,6 +30,8 @@ pub enum Credential {
     RawKey(RawKey),
     /// Private keys; each is tried on slots of its own kind.
     Identities(Vec<AgeIdentity>),
+    /// What a passphrase or a raw key becomes for one slot (SPEC, section 3): it opens that slot of that vault, and nothing else.
+    Slot(X25519Identity),
 }
 
 /// A slot to be made with a new vault.
@@ -108,6 +110,37 @@ impl Locked {
     /// The path, with symbolic links resolved.
     pub fn path(&self) -> &Path {
         self.place.path()
+    }
+
+    /// The vault's id in hex digits, as the header has it.
+    pub fn id(&self) -> String {
+        hex(self.file.header().id())
+    }
+
+    /// The identity of the slot that a passphrase or a raw key opens: what may be kept in its place. It is no use elsewhere, tells nothing about the
+    /// passphrase that a guess would not, and opens nothing once the slot is removed or has another passphrase.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Locked`] if `credential` fits no slot; [`ErrorKind::Usage`] for age identities, which are kept by their owners already.
+    pub fn slot_identity(&self, credential: &Credential) -> Result<X25519Identity> {
+        let header = self.file.header();
+        match credential {
+            Credential::Passphrase(passphrase) => Ok(find_passphrase(header, passphrase)?.1),
+            Credential::RawKey(key) => {
+                let identity = keys::raw_key_identity(key, header.id())?;
+                let fits = header.slots().iter().any(|slot| slot.kind == SlotKind::Raw && is_public_half(slot, &identity));
+                if fits { Ok(identity) } else { Err(wrong_key()) }
+            }
+            Credential::Slot(identity) if self.has_slot_of(identity) => Ok(X25519Identity::parse(&identity.expose())?),
+            Credential::Slot(_) => Err(wrong_key()),
+            Credential::Identities(_) => Err(Error::usage("an age identity is not remembered: it is kept in a file already")
+                .hint("name the file as `identity` in your config.toml")),
+        }
+    }
+
+    /// Whether this is the identity of a slot that opens by a passphrase or a raw key, by its public half. Only unlocking shows whether it opens it.
+    pub fn has_slot_of(&self, identity: &X25519Identity) -> bool {
+        slot_of(self.file.header(), identity).is_some()
     }
 
     /// Opens the first slot that `credential` fits, and verifies the newest commit with what it gave.
@@ -195,8 +228,7 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Opene
     match credential {
         Credential::RawKey(key) => {
             let identity = keys::raw_key_identity(key, id)?;
-            try_identity(header, &identity, &SlotKind::Raw)?
-                .ok_or_else(|| Error::new(ErrorKind::Locked, "wrong_key", "the key does not open this vault"))
+            try_identity(header, &identity, &SlotKind::Raw)?.ok_or_else(wrong_key)
         }
         Credential::Identities(identities) => {
             for identity in identities {
@@ -207,8 +239,27 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Opene
             }
             Err(Error::new(ErrorKind::Locked, "wrong_key", "none of the identities opens this vault"))
         }
-        Credential::Passphrase(passphrase) => try_passphrase(header, passphrase),
+        Credential::Passphrase(passphrase) => {
+            let (slot, identity) = find_passphrase(header, passphrase)?;
+            unwrap(header, slot, &identity)
+        }
+        Credential::Slot(identity) => unwrap(header, slot_of(header, identity).ok_or_else(wrong_key)?, identity),
     }
+}
+
+fn wrong_key() -> Error {
+    Error::new(ErrorKind::Locked, "wrong_key", "the key does not open this vault")
+}
+
+fn is_public_half(slot: &Slot, identity: &X25519Identity) -> bool {
+    slot.recipient == identity.recipient().to_string()
+}
+
+/// The slot whose own identity this is.
+fn slot_of<'a>(header: &'a UnverifiedHeader, identity: &X25519Identity) -> Option<&'a Slot> {
+    let recipient = identity.recipient().to_string();
+    let derived = |slot: &&Slot| matches!(slot.kind, SlotKind::Passphrase(..) | SlotKind::Raw);
+    header.slots().iter().filter(derived).find(|slot| slot.recipient == recipient)
 }
 
 fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &SlotKind) -> Result<Option<OpenedSlot>> {
@@ -226,7 +277,8 @@ fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &Slo
     }
 }
 
-fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<OpenedSlot> {
+/// The slot that a passphrase fits, and what it becomes for it.
+fn find_passphrase<'a>(header: &'a UnverifiedHeader, passphrase: &Passphrase) -> Result<(&'a Slot, X25519Identity)> {
     let wrong = || Error::new(ErrorKind::Locked, "wrong_passphrase", "the passphrase does not open this vault");
     let mut work = 0;
     let mut refused = None;
@@ -245,8 +297,8 @@ fn try_passphrase(header: &UnverifiedHeader, passphrase: &Passphrase) -> Result<
             return Err(wrong().hint("the file has more passphrase slots than are tried in one go"));
         }
         let identity = X25519Identity::from_secret(&*crypto::argon2id(passphrase, salt, cost)?)?;
-        if identity.recipient().to_string() == slot.recipient {
-            return unwrap(header, slot, &identity);
+        if is_public_half(slot, &identity) {
+            return Ok((slot, identity));
         }
     }
     match refused {

@@ -2,6 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use vault::crypto::X25519Identity;
+use vault::{Credential, ErrorKind, Locked, Options, Passphrase, RawKey};
+
 use crate::sandbox::{Sandbox, identity, is_installed, is_root};
 
 /// The sources of the documented order that take no key derivation, each as an option or a variable and a good and a bad value.
@@ -155,4 +158,52 @@ fn a_descriptor_is_read_once_for_all_files_of_a_run() {
     sandbox.vault(&["init", "--passphrase-file", "phrase", "-q"]).run().ok();
     sandbox.shell("cat phrase | vault backup copy --passphrase-fd 5 5<&0").run().ok();
     sandbox.shell("cat phrase | vault diff v copy --passphrase-fd 5 5<&0").run().ok();
+}
+
+#[test]
+fn an_age_identity_is_not_remembered() {
+    let mut sandbox = Sandbox::new();
+    let (secret, recipient) = identity();
+    sandbox.vault(&["key", "add", "--label", "ann", "--recipient", &recipient]).run().ok();
+    sandbox.write("identity", &secret);
+    sandbox.remove_env("VAULT_KEY_FILE");
+    let locked = Locked::open(&sandbox.file()).unwrap();
+    let identities = Credential::Identities(vec![X25519Identity::parse(&secret).unwrap().into()]);
+    let error = locked.slot_identity(&identities).err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Usage);
+    // Nor is it taken for one that was derived: it would open other vaults as well.
+    let slot = || Credential::Slot(X25519Identity::parse(&secret).unwrap());
+    assert_eq!(locked.slot_identity(&slot()).err().unwrap().kind(), ErrorKind::Locked);
+    assert_eq!(locked.unlock(&slot(), Options::default()).err().unwrap().kind(), ErrorKind::Locked);
+}
+
+#[test]
+fn the_identity_of_a_slot_opens_that_slot_and_nothing_else() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "1");
+    sandbox.write("laptop", [7; 32]);
+    sandbox.vault(&["key", "add", "--label", "laptop", "--key-file", "laptop"]).run().ok();
+    let raw = |byte| Credential::RawKey(RawKey::new([byte; 32].into()));
+    let open = || Locked::open(&sandbox.file()).unwrap();
+    let slot = Credential::Slot(open().slot_identity(&raw(7)).unwrap());
+    let in_use = || {
+        let vault = open().unlock(&slot, Options::default())?;
+        vault.slots().map(|slots| slots.into_iter().find(|slot| slot.in_use).unwrap().label)
+    };
+    assert_eq!(in_use().unwrap(), "laptop");
+    assert_eq!(open().slot_identity(&raw(8)).err().unwrap().code(), "wrong_key");
+    let nobody = Credential::Passphrase(Passphrase::new(b"x".to_vec().into()));
+    assert_eq!(open().slot_identity(&nobody).err().unwrap().code(), "wrong_passphrase");
+    for arguments in [&["compact"][..], &["key", "rotate", "--master"], &["key", "rotate", "--data"]] {
+        sandbox.vault(arguments).run().ok();
+        assert_eq!(in_use().unwrap(), "laptop", "{arguments:?}");
+    }
+    // The same key in another vault becomes something else.
+    sandbox.vault(&["init", "--vault", "other", "--key-file", "laptop", "-q"]).run().ok();
+    let other = Locked::open(&sandbox.path("work/other")).unwrap();
+    let Credential::Slot(identity) = &slot else { unreachable!() };
+    assert!(!other.has_slot_of(identity));
+    assert_eq!(other.unlock(&slot, Options::default()).err().unwrap().kind(), ErrorKind::Locked);
+    sandbox.vault(&["key", "remove", "laptop"]).run().ok();
+    assert_eq!(in_use().unwrap_err().code(), "wrong_key");
 }
