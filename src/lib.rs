@@ -36,6 +36,7 @@
 //! | 6 | [`mod@agent`] | the process that keeps a vault unlocked between commands, and how commands talk to it |
 //! | 6 | [`term`] | standard streams, prompts, the editor, the clipboard |
 //! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` blocks |
+//! | 5 | [`keychain`] | remembers the key of a slot in the keychain of the system |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
 //! | 4 | [`interchange`] | rows to and from dotenv, JSON, YAML, TOML, shell and CSV; pure text work |
 //! | 3 | [`store`] | the ordered, transactional key–value interface, the engine in a file, the one in memory |
@@ -53,6 +54,7 @@ pub mod commands;
 pub mod crypto;
 pub mod format;
 pub mod interchange;
+pub mod keychain;
 pub mod name;
 pub mod process;
 pub mod secret;
