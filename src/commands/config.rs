@@ -37,6 +37,7 @@ pub enum AgentStart {
     Unlock,
     /// Also whenever a passphrase was typed.
     OnDemand,
+    keychain: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -70,6 +71,8 @@ pub struct Config {
     pub agent_ttl: Option<String>,
     /// How long the agent holds a key that nobody asks for; likewise.
     pub agent_idle: Option<String>,
+    /// Whether the keychain of the system is asked for a key; only the user's own, for a project must not have it asked.
+    pub keychain: bool,
     /// Files that were passed over because they belong to somebody else.
     pub ignored: Vec<PathBuf>,
 }
@@ -99,6 +102,7 @@ impl Config {
             config.agent_start = agent.start.unwrap_or_default();
             config.agent_ttl = agent.ttl;
             config.agent_idle = agent.idle;
+            config.keychain = file.keychain.unwrap_or_default();
             config.witness = file.witness.map(|witness| match witness {
                 Witness::Warn => WitnessPolicy::Warn,
                 Witness::Strict => WitnessPolicy::Strict,

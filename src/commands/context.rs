@@ -92,12 +92,14 @@ pub struct Context {
     pub(super) credential: Option<Credential>,
     /// Whether options or variables named it, so that it goes before what the agent holds.
     pub(super) is_given: bool,
+    /// The keychain is not asked in this run, or not again.
+    pub(super) without_keychain: bool,
 }
 
 impl Context {
     /// A run with these options; configuration is read when it is needed.
     pub fn new(global: Global) -> Self {
-        Self { global, config: None, credential: None, is_given: false }
+        Self { global, config: None, credential: None, is_given: false, without_keychain: false }
     }
 
     /// The time, in milliseconds since 1970.
@@ -162,7 +164,7 @@ impl Context {
         Ok(EntryId { environment: self.environment()?, name: parse_name(name)? })
     }
 
-    /// Opens and unlocks the vault with the first key that there is: options, variables, the agent, configuration, and last a question.
+    /// Opens and unlocks the vault with the first key that there is: options, variables, the agent, configuration, the keychain, and last a question.
     pub fn unlock(&mut self) -> Result<Vault> {
         let path = self.vault_path()?;
         self.unlock_at(&path)

@@ -30,6 +30,7 @@ How a vault is unlocked. The first of these that is given is used; if it does no
   VAULT_KEY_FILE            the path of a key file
   the agent                 what `vault unlock` gave it, while it keeps it
   identity, key-file        in the user's config.toml
+  the system's keychain     if the user's config.toml says keychain = true, and `vault key remember` put a key there
   a question                on the terminal, if there is one and --no-input is not given
 ";
 

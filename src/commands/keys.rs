@@ -1,4 +1,4 @@
-//! Which key a run unlocks with: the first that options, variables, the agent or configuration give, in the documented order; last a question.
+//! Which key a run unlocks with: the first that options, variables, the agent, configuration or the keychain give, in the documented order; last a question.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;
@@ -56,6 +56,10 @@ impl Context {
         }
         if let Some(credential) = self.configured_credential()? {
             return locked.open_slot(self.credential.insert(credential)).map(|slot| (slot, None));
+        }
+        if let Some(credential) = self.keychain_credential(locked)? {
+            // Of this vault alone: another file of this run has one of its own.
+            return locked.open_slot(&credential).map(|slot| (slot, None));
         }
         let credential = self.ask_passphrase(locked)?;
         let slot = locked.open_slot(self.credential.insert(credential))?;

@@ -1,7 +1,7 @@
 //! One subcommand, one file. This one only lists and dispatches.
 //!
-//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present`, `held` and `exchange`, and in `completions` for the
-//! names of entries.
+//! No subcommand imports another. What several need is in `context`, `config`, `keys`, `held`, `keychain`, `exit`, `present` and `exchange`, and in
+//! `completions` for the names of entries.
 
 mod agent;
 mod backup;
@@ -30,6 +30,7 @@ mod import;
 mod info;
 mod init;
 mod key;
+mod keychain;
 mod keys;
 mod list;
 mod lock;

@@ -6,7 +6,7 @@ use super::context::Context;
 use super::exit;
 use super::held::duration;
 use crate::term::output;
-use crate::vault::{Locked, Result};
+use crate::vault::{Error, Locked, Result};
 
 /// Keep the vault unlocked for a while, so that no command asks for its key
 ///
@@ -21,6 +21,9 @@ pub struct UnlockArgs {
     /// How long without being used [default: 5m, or as configured]
     #[arg(long, value_name = "DURATION")]
     idle: Option<String>,
+    /// Also put the key of the slot into the keychain of the system, as `vault key remember` does
+    #[arg(long)]
+    remember: bool,
 }
 
 pub fn run(context: &mut Context, args: UnlockArgs) -> Result<u8> {
@@ -29,7 +32,7 @@ pub fn run(context: &mut Context, args: UnlockArgs) -> Result<u8> {
     let locked = Locked::open(&path)?;
     let shown = output::printable(&locked.path().display().to_string());
     // A key that is named is to be used, and times that are named are to count.
-    let asks_for_nothing = args.ttl.is_none() && args.idle.is_none() && !context.has_given_credential()?;
+    let asks_for_nothing = args.ttl.is_none() && args.idle.is_none() && !args.remember && !context.has_given_credential()?;
     if asks_for_nothing && context.held_slot(&locked).is_some() {
         context.note(&format!("{shown} is unlocked already"));
         return Ok(exit::OK);
@@ -39,6 +42,11 @@ pub fn run(context: &mut Context, args: UnlockArgs) -> Result<u8> {
     // All that a command would verify, before anything is kept.
     context.unlock_opened(locked, slot)?;
     context.hand_over(&path, kept, times)?;
+    if args.remember {
+        let used = context.credential.take();
+        let used = used.ok_or_else(|| Error::usage("the key came out of the keychain: it is remembered already"))?;
+        context.remember_in_keychain(&Locked::open(&path)?, &used)?;
+    }
     context.note(&format!("{shown} is unlocked for {}, or {} unused", duration(times.ttl), duration(times.idle)));
     Ok(exit::OK)
 }

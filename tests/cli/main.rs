@@ -27,6 +27,7 @@ mod import;
 mod info;
 mod init;
 mod key;
+mod keychain;
 mod list;
 mod man;
 mod mv;

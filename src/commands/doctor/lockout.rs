@@ -5,6 +5,7 @@ use std::path::Path;
 use super::Report;
 use crate::commands::context::Context;
 use crate::crypto::Argon2Cost;
+use crate::keychain;
 use crate::vault::{Credential, Error, ErrorKind, Locked, Options, Result, SlotView, Vault, WitnessPolicy};
 
 /// A key that is in reach, where it comes from, and which slot it opened.
@@ -26,6 +27,33 @@ pub fn try_keys(context: &mut Context, path: &Path) -> Result<Vec<Tried>> {
         tried.push(Tried { source, opened });
     }
     Ok(tried)
+}
+
+/// Opens the vault with the key that the keychain keeps, if the configuration has commands look there. It stays there, whatever it opens.
+pub fn try_keychain(context: &mut Context, path: &Path, tried: &mut Vec<Tried>, report: &mut Report) -> Result<()> {
+    if !context.uses_keychain()? {
+        return Ok(());
+    }
+    context.without_keychain = true;
+    match keychain::recall(&Locked::open(path)?.id()) {
+        Ok(Some(kept)) => {
+            let credential = Credential::Slot(kept.identity);
+            let opened = open(path, &credential);
+            if opened.is_ok() {
+                context.prefer(credential);
+            }
+            tried.push(Tried { source: "the key in the keychain".to_owned(), opened });
+        }
+        Ok(None) => {
+            report.fine("keychain_empty", "the keychain keeps no key for this vault; `vault key remember` puts one there")
+        }
+        Err(error) => report.warn(
+            "keychain_out_of_reach",
+            format!("whether the keychain keeps a key is not known: {error}"),
+            "run this in the session whose keychain it is, or take `keychain = true` out of your config.toml",
+        ),
+    }
+    Ok(())
 }
 
 /// The label of the slot that a key opens.

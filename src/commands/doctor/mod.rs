@@ -83,10 +83,11 @@ impl Report {
 
 pub fn run(context: &mut Context, args: DoctorArgs) -> Result<u8> {
     let path = context.vault_path()?;
-    // Before anything is asked: keys that are in reach without a question.
-    let tried = lockout::try_keys(context, &path)?;
-    let vault = context.unlock_at(&path)?;
     let mut report = Report::default();
+    // Before anything is asked: keys that are in reach without a question.
+    let mut tried = lockout::try_keys(context, &path)?;
+    lockout::try_keychain(context, &path, &mut tried, &mut report)?;
+    let vault = context.unlock_at(&path)?;
     lockout::look(&vault, &tried, &args.lost, &mut report)?;
     look_at_vault(&vault, &mut report)?;
     places::look(context, &path, &mut report)?;

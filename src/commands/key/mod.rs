@@ -3,9 +3,11 @@
 mod add;
 mod export_env;
 mod exposure;
+mod forget;
 mod import_env;
 mod list;
 mod passwd;
+mod remember;
 mod remove;
 mod rename;
 mod rotate;
@@ -43,6 +45,8 @@ enum KeyCommand {
     Status(status::StatusArgs),
     Exposure(exposure::ExposureArgs),
     Trust(trust::TrustArgs),
+    Remember(remember::RememberArgs),
+    Forget(forget::ForgetArgs),
     ImportEnv(import_env::ImportEnvArgs),
     ExportEnv(export_env::ExportEnvArgs),
 }
@@ -58,6 +62,8 @@ pub fn run(context: &mut Context, args: KeyArgs) -> Result<u8> {
         KeyCommand::Status(args) => status::run(context, args),
         KeyCommand::Exposure(args) => exposure::run(context, args),
         KeyCommand::Trust(args) => trust::run(context, args),
+        KeyCommand::Remember(args) => remember::run(context, args),
+        KeyCommand::Forget(args) => forget::run(context, args),
         KeyCommand::ImportEnv(args) => import_env::run(context, args),
         KeyCommand::ExportEnv(args) => export_env::run(context, args),
     }
