@@ -18,6 +18,7 @@ struct File {
     keep_versions: Option<usize>,
     witness: Option<Witness>,
     agent: Option<AgentTable>,
+    keychain: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -37,7 +38,6 @@ pub enum AgentStart {
     Unlock,
     /// Also whenever a passphrase was typed.
     OnDemand,
-    keychain: Option<bool>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]

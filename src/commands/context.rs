@@ -92,7 +92,7 @@ pub struct Context {
     pub(super) credential: Option<Credential>,
     /// Whether options or variables named it, so that it goes before what the agent holds.
     pub(super) is_given: bool,
-    /// The keychain is not asked in this run, or not again.
+    /// The keychain is not asked in this run.
     pub(super) without_keychain: bool,
 }
 

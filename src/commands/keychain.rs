@@ -21,7 +21,6 @@ impl Context {
             Ok(Some(kept)) => kept,
             Ok(None) => return Ok(None),
             Err(error) => {
-                self.without_keychain = true;
                 if !matches!(error, KeychainError::Absent(_)) {
                     self.note(&format!("warning: {}; it was passed over", output::printable(&error.to_string())));
                 }
