@@ -33,8 +33,21 @@ const NARROW: &[(&str, &[&str])] = &[
 ];
 
 /// What subcommands share. Any other file of `commands` is a subcommand, and no subcommand imports another.
-const SHARED_COMMANDS: &[&str] =
-    &["context", "config", "exit", "present", "exchange", "completions", "files", "held", "keys", "keychain"];
+const SHARED_COMMANDS: &[&str] = &[
+    "context",
+    "config",
+    "exit",
+    "present",
+    "exchange",
+    "completions",
+    "files",
+    "held",
+    "identities",
+    "keychain",
+    "keys",
+    "plugins",
+    "recipients",
+];
 
 /// Crates that one room alone names.
 const CRATES: &[(&str, &[&str])] = &[

@@ -83,6 +83,7 @@ fn names(current: &OsStr) -> Option<Vec<CompletionCandidate>> {
     if !context.has_cheap_credential() {
         return None;
     }
+    context.without_plugins();
     let scope = Scope::One(context.environment().ok()?);
     let vault = context.unlock().ok()?;
     let mut candidates = Vec::new();

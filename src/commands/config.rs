@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use crate::crypto::is_plugin_name;
 use crate::vault::{Error, ErrorKind, Result, WitnessPolicy};
 
 /// What either file may say. Keys that a later version brings are passed over.
@@ -19,6 +20,9 @@ struct File {
     witness: Option<Witness>,
     agent: Option<AgentTable>,
     keychain: Option<bool>,
+    #[serde(default)]
+    plugins: Vec<String>,
+    plugin_timeout: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -73,6 +77,10 @@ pub struct Config {
     pub agent_idle: Option<String>,
     /// Whether the keychain of the system is asked for a key; only the user's own, for a project must not have it asked.
     pub keychain: bool,
+    /// The plugins of age that may run, by the NAME of `age-plugin-NAME`; only the user's own, and none unless it says so.
+    pub plugins: Vec<String>,
+    /// How long a plugin may take for an answer; only the user's own.
+    pub plugin_timeout: Option<String>,
     /// Files that were passed over because they belong to somebody else.
     pub ignored: Vec<PathBuf>,
 }
@@ -108,6 +116,13 @@ impl Config {
                 Witness::Strict => WitnessPolicy::Strict,
                 Witness::Off => WitnessPolicy::Off,
             });
+            if let Some(name) = file.plugins.iter().find(|name| !is_plugin_name(name)) {
+                let message = format!("{}: '{}' is no name of a plugin", path.display(), name.escape_default());
+                return Err(Error::new(ErrorKind::Usage, "bad_configuration", message)
+                    .hint("for age-plugin-yubikey it is yubikey: a-z, 0-9, + - . _"));
+            }
+            config.plugins = file.plugins;
+            config.plugin_timeout = file.plugin_timeout;
         }
         if let Some((path, file)) = project {
             let base = path.parent().unwrap_or(Path::new("/"));

@@ -1,6 +1,7 @@
 //! What commands share: global options, where the vault is, how it is unlocked, how errors look.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
@@ -8,6 +9,8 @@ use directories::ProjectDirs;
 
 use super::config::Config;
 use super::files::{read_all, strip_line_end};
+use super::plugins::Attended;
+use crate::crypto::Attached;
 use crate::name::{Category, EntryId, Environment, Name, Tag};
 use crate::process;
 use crate::secret::SecretValue;
@@ -31,7 +34,7 @@ pub struct Global {
     /// Read the passphrase from the first line of this file
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub passphrase_file: Option<PathBuf>,
-    /// Unlock with the age identities in this file
+    /// Unlock with this file of age identities (also encrypted), or private SSH key
     #[arg(long, global = true, value_name = "FILE", hide_short_help = true)]
     pub identity: Option<PathBuf>,
     /// Unlock with the raw 32-byte key in this file
@@ -94,12 +97,14 @@ pub struct Context {
     pub(super) is_given: bool,
     /// The keychain is not asked in this run.
     pub(super) without_keychain: bool,
+    /// What keys are given from here, once it was needed.
+    callbacks: Option<Attached>,
 }
 
 impl Context {
     /// A run with these options; configuration is read when it is needed.
     pub fn new(global: Global) -> Self {
-        Self { global, config: None, credential: None, is_given: false, without_keychain: false }
+        Self { global, config: None, credential: None, is_given: false, without_keychain: false, callbacks: None }
     }
 
     /// The time, in milliseconds since 1970.
@@ -230,8 +235,26 @@ impl Context {
         }
     }
 
+    /// What plugins and encrypted keys need: a person, if there is one, and the programs that the user allows.
+    pub fn callbacks(&mut self) -> Result<Attached> {
+        if let Some(callbacks) = &self.callbacks {
+            return Ok(callbacks.clone());
+        }
+        let config = self.config()?;
+        let (allowed, timeout) = (config.plugins.clone(), config.plugin_timeout.clone());
+        let timeout = timeout.map(|text| parse_duration(&text).map(Duration::from_millis)).transpose()?;
+        let attended = Attended::new(self.global.clone(), allowed, timeout);
+        Ok(self.callbacks.insert(Attached::new(Arc::new(attended))).clone())
+    }
+
+    /// Runs no plugin from here on: where a key press completes a name, nobody expects to be asked to touch a key.
+    pub fn without_plugins(&mut self) {
+        self.callbacks = Some(Attached::default());
+    }
+
     fn options(&mut self) -> Result<Options> {
         let lock_timeout = self.lock_timeout()?;
+        let callbacks = self.callbacks()?;
         let config = self.config()?;
         let (keep, witness) = (config.keep_versions, config.witness);
         Ok(Options {
@@ -242,6 +265,7 @@ impl Context {
             fingerprint: self.global.expect_vault.clone().or_else(|| text_variable("VAULT_FINGERPRINT")),
             lock_timeout,
             keep_versions: keep.unwrap_or(10),
+            callbacks,
         })
     }
 

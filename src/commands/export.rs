@@ -10,7 +10,7 @@ use super::context::{Context, parse_category};
 use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
 use super::files::write_private;
-use crate::crypto::{AgeRecipient, encrypt_age, encrypt_age_with_passphrase};
+use crate::crypto::{encrypt_age, encrypt_age_with_passphrase};
 use crate::interchange::{self, Row};
 use crate::name::EntryId;
 use crate::store::Walk;
@@ -37,7 +37,7 @@ pub struct ExportArgs {
     /// Write to this file, 0600, instead
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Encrypt the backup to this age recipient
+    /// Encrypt the backup to this recipient: age1…, or a public SSH key as a text
     #[arg(long, value_name = "RECIPIENT")]
     recipient: Option<String>,
     /// Also entries that have expired
@@ -121,10 +121,9 @@ fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
     Ok(row)
 }
 
-fn encrypt(context: &Context, args: &ExportArgs, text: &[u8]) -> Result<Vec<u8>> {
+fn encrypt(context: &mut Context, args: &ExportArgs, text: &[u8]) -> Result<Vec<u8>> {
     if let Some(recipient) = &args.recipient {
-        let recipient =
-            AgeRecipient::parse(recipient).map_err(|error| Error::usage(format!("the recipient cannot be used: {error}")))?;
+        let recipient = context.recipient(recipient)?;
         return Ok(encrypt_age(&recipient, text)?);
     }
     let prompter = context.prompter().ok_or_else(|| {

@@ -19,7 +19,7 @@ How a vault is unlocked. The first of these that is given is used; if it does no
 
   --passphrase-fd FD        an open file descriptor; its first line is the passphrase
   --passphrase-file FILE    a file; its first line is the passphrase
-  --identity FILE           age identities, one a line
+  --identity FILE           age identities, one a line, in the clear or under a passphrase; or a private SSH key
   --key-file FILE           32 raw bytes, or their base64
   VAULT_PASSPHRASE_FD       like the option
   VAULT_PASSPHRASE_FILE     like the option
@@ -29,7 +29,7 @@ How a vault is unlocked. The first of these that is given is used; if it does no
   VAULT_KEY                 the key itself: base64, or 32 raw bytes
   VAULT_KEY_FILE            the path of a key file
   the agent                 what `vault unlock` gave it, while it keeps it
-  identity, key-file        in the user's config.toml
+  identity, key-file        in the user's config.toml; there, `plugins` says which plugins of age may run
   the system's keychain     if the user's config.toml says keychain = true, and `vault key remember` put a key there
   a question                on the terminal, if there is one and --no-input is not given
 ";

@@ -10,7 +10,7 @@ use super::context::{Context, OutputFormat, parse_category, parse_name, parse_ta
 use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
 use super::files::{read_all, read_file};
-use crate::crypto::{AgeIdentity, decrypt_age, decrypt_age_with_passphrase};
+use crate::crypto::{CryptoError, decrypt_age_with_passphrase};
 use crate::interchange::{self, Format, Row};
 use crate::name::{EntryId, Environment};
 use crate::term::output;
@@ -42,7 +42,7 @@ pub struct ImportArgs {
     /// Put this before each name
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// The age identity file that opens an age backup
+    /// The file of age identities, or private SSH key, that opens an age backup
     #[arg(long, value_name = "FILE")]
     backup_identity: Option<PathBuf>,
     /// How to print what was done
@@ -159,18 +159,18 @@ fn report(context: &Context, args: &ImportArgs, import: &Import) -> Result<()> {
     }
 }
 
-fn decrypt(context: &Context, args: &ImportArgs, bytes: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
+fn decrypt(context: &mut Context, args: &ImportArgs, bytes: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
     let wrong = |_| Error::new(ErrorKind::Locked, "wrong_key", "the backup cannot be opened with this key, or is damaged");
     if let Some(path) = &args.backup_identity {
-        let text = read_file(path)?;
-        let text = std::str::from_utf8(&text).map_err(|_| Error::usage("the identity file is not text"))?;
-        let lines = text.lines().map(str::trim).filter(|line| line.starts_with("AGE-SECRET-KEY-"));
-        for identity in lines.filter_map(|line| AgeIdentity::parse(line).ok()) {
-            if let Ok(opened) = decrypt_age(&identity, bytes) {
-                return Ok(opened);
+        let mut failure = None;
+        for identity in context.identities(path)? {
+            match identity.open(bytes) {
+                Ok(Some(opened)) => return Ok(opened),
+                Ok(None) | Err(CryptoError::Authentication) => {}
+                Err(error) => failure = failure.or(Some(error.into())),
             }
         }
-        return Err(wrong(()));
+        return Err(failure.unwrap_or_else(|| wrong(())));
     }
     let prompter = context.prompter().ok_or_else(|| {
         Error::new(ErrorKind::Locked, "no_key", "the backup needs a key, and there is no terminal to ask for its passphrase on")

@@ -1,25 +1,28 @@
 //! `vault init`
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::context::{Context, state_directory};
 use super::exit;
 use super::files::make_parent;
-use super::keys::{parse_recipient, read_or_make_key, warn_weak};
+use super::keys::{read_or_make_key, warn_weak};
 use crate::crypto::Argon2Cost;
 use crate::vault::{Error, ErrorKind, NewSlot, Result, Vault};
 
 /// Make a new vault
 ///
-/// Without options it opens by a passphrase, from any passphrase source or asked twice. Each of --key-file and
-/// --recipient makes a slot of its own. An existing file is never touched.
+/// Without options it opens by a passphrase, from any passphrase source or asked twice. Each of --key-file, --recipient and
+/// --ssh-key makes a slot of its own. An existing file is never touched.
 #[derive(Args, Debug)]
 pub struct InitArgs {
-    /// Open by the age identity of this recipient (age1…); may be repeated
+    /// Open by the identity of this recipient: age1…, or a public SSH key as a text; may be repeated
     #[arg(long, value_name = "RECIPIENT")]
     recipient: Vec<String>,
+    /// Open by the private half of the SSH key in this public key file; may be repeated
+    #[arg(long, value_name = "FILE")]
+    ssh_key: Vec<PathBuf>,
     /// What to call the slot
     #[arg(long, value_name = "NAME")]
     label: Option<String>,
@@ -37,7 +40,10 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
         slots.push((label("key file"), NewSlot::RawKey(read_or_make_key(context, &file)?)));
     }
     for recipient in &args.recipient {
-        slots.push((label("recipient"), NewSlot::Recipient(parse_recipient(recipient)?)));
+        slots.push((label("recipient"), NewSlot::Recipient(context.recipient(recipient)?)));
+    }
+    for file in &args.ssh_key {
+        slots.push((label("ssh key"), NewSlot::Recipient(context.ssh_public_key(file)?)));
     }
     // A passphrase that is named beside a key is another way in; one in a variable may be meant for another vault.
     let named = context.global.passphrase_fd.is_some() || context.global.passphrase_file.is_some();

@@ -13,7 +13,7 @@ use super::config::AgentStart;
 use super::context::{Context, path_variable, text_variable};
 use super::files::{read_all, read_file};
 use crate::agent::client;
-use crate::crypto::{self, AgeIdentity, AgeRecipient};
+use crate::crypto;
 use crate::process;
 use crate::secret::{Passphrase, RawKey};
 use crate::term::output;
@@ -82,7 +82,7 @@ impl Context {
             return Ok(Some(Credential::Passphrase(passphrase)));
         }
         if let Some(path) = self.global.identity.clone() {
-            return identities(&path).map(Some);
+            return self.identities(&path).map(Credential::Identities).map(Some);
         }
         if let Some(path) = self.global.key_file.clone() {
             return read_key_file(&path).map(Credential::RawKey).map(Some);
@@ -91,7 +91,7 @@ impl Context {
             return Ok(Some(Credential::Passphrase(passphrase)));
         }
         if let Some(path) = path_variable("VAULT_IDENTITY") {
-            return identities(&path).map(Some);
+            return self.identities(&path).map(Credential::Identities).map(Some);
         }
         if let Some(text) = std::env::var_os("VAULT_KEY").filter(|text| !text.is_empty()) {
             let bytes = Zeroizing::new(text.into_encoded_bytes());
@@ -107,7 +107,7 @@ impl Context {
     fn configured_credential(&mut self) -> Result<Option<Credential>> {
         let config = self.config()?;
         if let Some(path) = config.identity.clone() {
-            return identities(&path).map(Some);
+            return self.identities(&path).map(Credential::Identities).map(Some);
         }
         match config.key_file.clone() {
             Some(path) => read_key_file(&path).map(Credential::RawKey).map(Some),
@@ -124,7 +124,10 @@ impl Context {
             found.push((format!("--passphrase-file {}", path.display()), passphrase_from_file(path).map(Credential::Passphrase)));
         }
         for (source, path, is_identity) in self.named_keys()? {
-            let credential = if is_identity { identities(&path) } else { read_key_file(&path).map(Credential::RawKey) };
+            let credential = match is_identity {
+                true => self.identities(&path).map(Credential::Identities),
+                false => read_key_file(&path).map(Credential::RawKey),
+            };
             found.push((format!("{source} {}", path.display()), credential));
         }
         for name in ["VAULT_PASSPHRASE_FILE", "VAULT_PASSPHRASE_CMD", "VAULT_PASSPHRASE"] {
@@ -244,14 +247,6 @@ impl NewPassphrase {
     }
 }
 
-/// Reads a recipient.
-pub fn parse_recipient(text: &str) -> Result<AgeRecipient> {
-    AgeRecipient::parse(text).map_err(|error| {
-        Error::usage(format!("a recipient cannot be used: {error}"))
-            .hint("a recipient is age1… (`age-keygen` makes one), or a public SSH key: ssh-ed25519 AAAA… or ssh-rsa AAAA…")
-    })
-}
-
 /// Warns about a passphrase that could be guessed.
 pub fn warn_weak(context: &Context, passphrase: &Passphrase) {
     let text = String::from_utf8_lossy(passphrase.expose());
@@ -300,19 +295,6 @@ fn parse_key(bytes: &[u8], source: &str) -> Result<RawKey> {
     let decoded = Zeroizing::new(engine.decode(text).map_err(|_| bad())?);
     let raw = <[u8; 32]>::try_from(decoded.as_slice()).map_err(|_| bad())?;
     Ok(RawKey::new(Zeroizing::new(raw)))
-}
-
-fn identities(path: &Path) -> Result<Credential> {
-    let bytes = read_file(path)
-        .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("the identity file cannot be read: {error}")))?;
-    let bad = || {
-        Error::new(ErrorKind::Locked, "bad_key", format!("{} holds no age identity", path.display()))
-            .hint("an identity file has lines of the form AGE-SECRET-KEY-1…")
-    };
-    let text = std::str::from_utf8(&bytes).map_err(|_| bad())?;
-    let lines = text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#'));
-    let identities = lines.map(|line| AgeIdentity::parse(line).map_err(|_| bad())).collect::<Result<Vec<_>>>()?;
-    if identities.is_empty() { Err(bad()) } else { Ok(Credential::Identities(identities)) }
 }
 
 /// The variables that give a passphrase, in their order.

@@ -1,7 +1,7 @@
 //! One subcommand, one file. This one only lists and dispatches.
 //!
-//! No subcommand imports another. What several need is in `context`, `config`, `keys`, `held`, `keychain`, `exit`, `present` and `exchange`, and in
-//! `completions` for the names of entries.
+//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present` and `exchange`, for keys in `keys`, `held`,
+//! `keychain`, `identities`, `recipients` and `plugins`, and in `completions` for the names of entries.
 
 mod agent;
 mod backup;
@@ -26,6 +26,7 @@ mod get;
 mod held;
 mod help;
 mod history;
+mod identities;
 mod import;
 mod info;
 mod init;
@@ -36,7 +37,9 @@ mod list;
 mod lock;
 mod man;
 mod mv;
+mod plugins;
 mod present;
+mod recipients;
 mod restore;
 mod rm;
 mod rollback;

@@ -11,8 +11,9 @@ mod transcript;
 
 pub use aead::{NONCE, OVERHEAD, TAG, open, open_in_place, seal, seal_into};
 pub use age::{
-    AgeIdentity, AgeRecipient, Opens, RecipientKind, StreamError, X25519Identity, decrypt_age, decrypt_age_stream,
-    decrypt_age_with_passphrase, encrypt_age, encrypt_age_stream, encrypt_age_with_passphrase,
+    AgeIdentity, AgeRecipient, Attached, Callbacks, Opens, PluginError, PluginIdentity, PluginProcess, RecipientKind,
+    SshIdentity, StreamError, X25519Identity, decrypt_age, decrypt_age_stream, decrypt_age_with_passphrase,
+    decrypt_identity_file, encrypt_age, encrypt_age_stream, encrypt_age_with_passphrase, is_age_file, is_plugin_name,
 };
 pub use fernet::{FernetToken, derive_fernet_key};
 pub use hash::{Hash, Hasher, sha256};
@@ -37,6 +38,18 @@ pub enum CryptoError {
     /// An RSA key that is too short to be safe, or longer than the library takes.
     #[error("the RSA key has less than 2048 or more than 4096 bits")]
     RsaSize,
+    /// A private SSH key that cannot decrypt here.
+    #[error("{0}")]
+    SshKey(&'static str),
+    /// A private key is encrypted, and nobody could be asked for its passphrase.
+    #[error("{0} is encrypted, and its passphrase cannot be asked for")]
+    KeyPassphraseMissing(String),
+    /// A private key is encrypted under another passphrase than was given.
+    #[error("the passphrase does not open {0}")]
+    KeyPassphraseWrong(String),
+    /// A plugin gave no key.
+    #[error(transparent)]
+    Plugin(#[from] PluginError),
     /// The operating system gave no random bytes.
     #[error("no random bytes from the operating system")]
     Random,

@@ -41,6 +41,17 @@ impl Prompter {
         )
     }
 
+    /// A line that is seen while it is typed.
+    pub fn line(&self, question: &str) -> io::Result<String> {
+        let input = dialoguer::Input::new().with_prompt(question).allow_empty(true);
+        input.interact_text_on(&self.term).map_err(|dialoguer::Error::IO(error)| error)
+    }
+
+    /// Yes or no; a bare return is no answer.
+    pub fn confirm(&self, question: &str) -> io::Result<bool> {
+        dialoguer::Confirm::new().with_prompt(question).interact_on(&self.term).map_err(|dialoguer::Error::IO(error)| error)
+    }
+
     fn ask(&self, password: dialoguer::Password<'_>) -> io::Result<Zeroizing<String>> {
         match password.interact_on(&self.term) {
             Ok(text) => Ok(Zeroizing::new(text)),

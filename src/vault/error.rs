@@ -1,6 +1,6 @@
 //! The one public error: a kind that maps to an exit code or a status, a stable code, what happened, and what to do next.
 
-use crate::crypto::{Argon2Problem, CryptoError};
+use crate::crypto::{Argon2Problem, CryptoError, PluginError};
 use crate::format::FormatError;
 use crate::name::NameError;
 use crate::store::StoreError;
@@ -70,6 +70,20 @@ impl Error {
     /// Adds what to do next.
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
         self.hint = Some(hint.into());
+        self
+    }
+
+    /// The same error about something that is named before it.
+    pub(super) fn of(mut self, what: &str) -> Self {
+        self.message = format!("{what}: {}", self.message);
+        self
+    }
+
+    /// A failure to get at a key is one to unlock.
+    pub(super) fn while_unlocking(mut self) -> Self {
+        if self.kind == ErrorKind::Io {
+            self.kind = ErrorKind::Locked;
+        }
         self
     }
 
@@ -153,7 +167,28 @@ impl From<FormatError> for Error {
 
 impl From<CryptoError> for Error {
     fn from(error: CryptoError) -> Self {
-        Self::new(ErrorKind::Io, "crypto", error.to_string())
+        let message = error.to_string();
+        match error {
+            CryptoError::Plugin(error) => error.into(),
+            CryptoError::KeyPassphraseMissing(_) => Self::new(ErrorKind::Locked, "no_key", message)
+                .hint("there is no terminal to ask on: use a key that is not encrypted, or another slot"),
+            CryptoError::KeyPassphraseWrong(_) => Self::new(ErrorKind::Locked, "wrong_passphrase", message),
+            _ => Self::new(ErrorKind::Io, "crypto", message),
+        }
+    }
+}
+
+impl From<PluginError> for Error {
+    fn from(error: PluginError) -> Self {
+        let message = error.to_string();
+        match error {
+            PluginError::NotAllowed(name) => Self::new(ErrorKind::NotPermitted, "plugin_not_allowed", message)
+                .hint(format!("no file may choose which program runs; your own config.toml allows it: plugins = [\"{name}\"]")),
+            PluginError::Missing(name) => Self::new(ErrorKind::Io, "plugin_missing", message).hint(format!(
+                "put age-plugin-{name} into a directory of PATH; directories that are not absolute are passed over"
+            )),
+            PluginError::Failed(..) => Self::new(ErrorKind::Io, "plugin_failed", message),
+        }
     }
 }
 

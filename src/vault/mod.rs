@@ -36,7 +36,7 @@ pub use stream::{StreamInfo, stream_info};
 pub use unlock::{Credential, KeptSlot, Locked, NewSlot, OpenedSlot, SlotInfo};
 pub use write::{Change, MakeWrite, Outcome, Write};
 
-use crate::crypto::{self, Hash};
+use crate::crypto::{self, Attached, Hash};
 use crate::format::FormatError;
 use crate::format::header::hex;
 use crate::format::keyspace;
@@ -80,6 +80,8 @@ pub struct Options {
     pub lock_timeout: Duration,
     /// How many versions of an entry are kept, 1 to 100.
     pub keep_versions: usize,
+    /// What keys are given from the edge, for slots that only a plugin can wrap keys for.
+    pub callbacks: Attached,
 }
 
 impl Default for Options {
@@ -92,6 +94,7 @@ impl Default for Options {
             fingerprint: None,
             lock_timeout: Duration::from_secs(30),
             keep_versions: 10,
+            callbacks: Attached::default(),
         }
     }
 }

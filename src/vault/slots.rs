@@ -14,7 +14,7 @@ use super::reseal::Reseal;
 use super::unlock::{NewSlot, SlotInfo, public_half};
 use super::{Keys, Vault};
 use crate::crypto::keys::{self, IndexKeys};
-use crate::crypto::{self, AgeRecipient, Signer, Verifier};
+use crate::crypto::{self, AgeRecipient, CryptoError, Signer, Verifier};
 use crate::format::header::{Header, Slot, SlotKind, SlotLabel};
 use crate::format::keyspace;
 use crate::format::slot::{KeyRing, LimitedKeys, NumberedKey, OlderKey, SlotPayload};
@@ -152,14 +152,27 @@ impl Vault {
     /// # Errors
     /// [`ErrorKind::Conflict`] if there is a slot of this label or recipient.
     pub fn add_slot(&mut self, label: &str, slot: &NewSlot, limits: &BTreeSet<Limit>, now: u64) -> Result<KeysChanged> {
-        check_label(label)?;
-        let made = public_half(&self.id, slot)?;
+        self.add_slots(&[(label, slot)], limits, now)
+    }
+
+    /// Adds slots as [`Vault::add_slot`] does, all in one change.
+    ///
+    /// # Errors
+    /// As of [`Vault::add_slot`]; then none is added.
+    pub fn add_slots(&mut self, slots: &[(&str, &NewSlot)], limits: &BTreeSet<Limit>, now: u64) -> Result<KeysChanged> {
+        let mut made = Vec::with_capacity(slots.len());
+        for (label, slot) in slots {
+            check_label(label)?;
+            made.push((*label, public_half(&self.id, slot)?));
+        }
         self.renew(now, |plan| {
-            plan.refuse_label(label)?;
-            plan.refuse_recipient(&made.1)?;
             plan.add_compartments(limits, now)?;
-            let label = SlotLabel::limited(label, limits.iter().map(Limit::compartment).collect());
-            plan.push_slot(made, label)
+            for (label, made) in made {
+                plan.refuse_label(label)?;
+                plan.refuse_recipient(&made.1)?;
+                plan.push_slot(made, SlotLabel::limited(label, limits.iter().map(Limit::compartment).collect()))?;
+            }
+            Ok(())
         })
     }
 
@@ -476,7 +489,9 @@ impl<'a> Plan<'a> {
             let message = format!("slot '{}' is of a kind that this version does not know ({kind})", label.text);
             return Err(StoreError::Newer(message).into());
         }
-        let recipient = AgeRecipient::parse(&slot.recipient)?;
+        let named = |error: CryptoError| Error::from(error).of(&format!("slot '{}'", label.text));
+        let recipient = AgeRecipient::parse(&slot.recipient).map_err(named)?;
+        let recipient = recipient.with_callbacks(self.vault.options.callbacks.clone());
         let payload = if slot.full {
             SlotPayload::full(self.ring.master, copy_of(&self.master))
         } else {
@@ -484,7 +499,7 @@ impl<'a> Plan<'a> {
             let data = self.ring.data.of(|name| opens(&label.compartments, name));
             SlotPayload::Limited(LimitedKeys::new(index, public, data))
         };
-        Ok(crypto::encrypt_age(&recipient, &payload.encode(&self.vault.id))?)
+        crypto::encrypt_age(&recipient, &payload.encode(&self.vault.id)).map_err(named)
     }
 }
 

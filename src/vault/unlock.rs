@@ -11,7 +11,8 @@ use super::witness::Witness;
 use super::{Keys, Options, Vault};
 use crate::crypto::keys::{self, Commitments, IndexKeys};
 use crate::crypto::{
-    self, AgeIdentity, AgeRecipient, Argon2Cost, Hash, Opens, RecipientKind, Signer, Transcript, Verifier, X25519Identity,
+    self, AgeIdentity, AgeRecipient, Argon2Cost, CryptoError, Hash, Opens, PluginIdentity, RecipientKind, Signer, Transcript,
+    Verifier, X25519Identity,
 };
 use crate::format::FormatError;
 use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader, hex};
@@ -55,6 +56,8 @@ pub struct SlotInfo {
     pub recipient: String,
     /// What a guess of its passphrase costs, if it opens by one.
     pub cost: Option<Argon2Cost>,
+    /// Whether it is meant to withstand a large quantum computer. One slot that is not, and the vault does not.
+    pub post_quantum: bool,
 }
 
 impl SlotInfo {
@@ -63,7 +66,9 @@ impl SlotInfo {
             SlotKind::Passphrase(_, cost) => Some(*cost),
             _ => None,
         };
-        Self { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone(), cost }
+        let post_quantum = slot.kind == SlotKind::Plugin
+            && AgeRecipient::parse(&slot.recipient).is_ok_and(|recipient| recipient.is_post_quantum());
+        Self { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone(), cost, post_quantum }
     }
 }
 
@@ -192,7 +197,7 @@ impl Locked {
         let header = self.file.header();
         let slot = header.slots().iter().find(|slot| stamp(header, slot) == kept.stamp);
         let slot = slot.ok_or(FormatError::NotAuthentic("a slot"))?;
-        opened(slot, SlotPayload::decode(kept.secret.expose(), header.id())?)
+        payload_of(header, slot, kept.secret.expose())
     }
 }
 
@@ -231,13 +236,20 @@ fn open_slot(header: &UnverifiedHeader, credential: &Credential) -> Result<Opene
             try_identity(header, &identity, &SlotKind::Raw)?.ok_or_else(wrong_key)
         }
         Credential::Identities(identities) => {
-            for identity in identities {
-                let AgeIdentity::X25519(identity) = identity;
-                if let Some(payload) = try_identity(header, identity, &SlotKind::Age)? {
-                    return Ok(payload);
+            let mut failure = None;
+            // First those that need neither a question nor another program.
+            for plain in [true, false] {
+                for identity in identities.iter().filter(|identity| identity.is_plain() == plain) {
+                    match try_kind(header, identity) {
+                        Ok(Some(payload)) => return Ok(payload),
+                        Ok(None) => {}
+                        // Another one may do without what this one lacks.
+                        Err(error) if !plain && error.kind() != ErrorKind::Damaged => failure = failure.or(Some(error)),
+                        Err(error) => return Err(error),
+                    }
                 }
             }
-            Err(Error::new(ErrorKind::Locked, "wrong_key", "none of the identities opens this vault"))
+            Err(failure.unwrap_or_else(|| Error::new(ErrorKind::Locked, "wrong_key", "none of the identities opens this vault")))
         }
         Credential::Passphrase(passphrase) => {
             let (slot, identity) = find_passphrase(header, passphrase)?;
@@ -260,6 +272,43 @@ fn slot_of<'a>(header: &'a UnverifiedHeader, identity: &X25519Identity) -> Optio
     let recipient = identity.recipient().to_string();
     let derived = |slot: &&Slot| matches!(slot.kind, SlotKind::Passphrase(..) | SlotKind::Raw);
     header.slots().iter().filter(derived).find(|slot| slot.recipient == recipient)
+}
+
+/// Tries an identity on the slots of its kind.
+fn try_kind(header: &UnverifiedHeader, identity: &AgeIdentity) -> Result<Option<OpenedSlot>> {
+    match identity {
+        AgeIdentity::X25519(identity) => try_identity(header, identity, &SlotKind::Age),
+        AgeIdentity::Ssh(identity) => {
+            let mut slots = header.slots().iter().filter(|slot| slot.kind == SlotKind::Ssh);
+            let Some(slot) = slots.find(|slot| slot.recipient == identity.recipient()) else { return Ok(None) };
+            match identity.open(&slot.wrap) {
+                Ok(Some(payload)) => payload_of(header, slot, &payload).map(Some),
+                Ok(None) | Err(CryptoError::Authentication) => Err(FormatError::NotAuthentic("a slot").into()),
+                Err(error) => Err(Error::from(error).while_unlocking()),
+            }
+        }
+        AgeIdentity::Plugin(identity) => try_plugin(header, identity),
+    }
+}
+
+/// The plugin sees the stanzas of all slots that could be its own: those of its name, and the tagged ones, which do not say whose they are.
+fn try_plugin(header: &UnverifiedHeader, identity: &PluginIdentity) -> Result<Option<OpenedSlot>> {
+    let may_open = |slot: &&Slot| {
+        slot.kind == SlotKind::Plugin
+            && AgeRecipient::parse(&slot.recipient).is_ok_and(|recipient| match recipient.kind() {
+                RecipientKind::Plugin => recipient.plugin() == Some(identity.name()),
+                RecipientKind::Tag => true,
+                RecipientKind::X25519 | RecipientKind::Ssh => false,
+            })
+    };
+    let slots: Vec<&Slot> = header.slots().iter().filter(may_open).collect();
+    let files: Vec<&[u8]> = slots.iter().map(|slot| slot.wrap.as_slice()).collect();
+    match identity.open_one_of(&files) {
+        Ok(Some((at, payload))) => payload_of(header, slots[at], &payload).map(Some),
+        Ok(None) => Ok(None),
+        Err(CryptoError::Authentication) => Err(FormatError::NotAuthentic("a slot").into()),
+        Err(error) => Err(Error::from(error).while_unlocking()),
+    }
 }
 
 fn try_identity(header: &UnverifiedHeader, identity: &X25519Identity, kind: &SlotKind) -> Result<Option<OpenedSlot>> {
@@ -309,11 +358,11 @@ fn find_passphrase<'a>(header: &'a UnverifiedHeader, passphrase: &Passphrase) ->
 
 fn unwrap(header: &UnverifiedHeader, slot: &Slot, identity: &impl Opens) -> Result<OpenedSlot> {
     let padded = crypto::decrypt_age(identity, &slot.wrap).map_err(|_| FormatError::NotAuthentic("a slot"))?;
-    opened(slot, SlotPayload::decode(&padded, header.id())?)
+    payload_of(header, slot, &padded)
 }
 
-/// A slot with what it wraps, which must be what the header says it is.
-fn opened(slot: &Slot, payload: SlotPayload) -> Result<OpenedSlot> {
+fn payload_of(header: &UnverifiedHeader, slot: &Slot, padded: &[u8]) -> Result<OpenedSlot> {
+    let payload = SlotPayload::decode(padded, header.id())?;
     if slot.full != matches!(payload, SlotPayload::Full(..)) {
         return Err(FormatError::NotAuthentic("a slot").into());
     }
@@ -432,7 +481,7 @@ pub(super) fn public_half(id: &[u8; 16], slot: &NewSlot) -> Result<(SlotKind, Ag
 fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: &Zeroizing<Vec<u8>>) -> Result<Slot> {
     check_label(label)?;
     let (kind, recipient) = public_half(id, slot)?;
-    let file = crypto::encrypt_age(&recipient, payload)?;
+    let file = crypto::encrypt_age(&recipient, payload).map_err(|error| Error::from(error).of(&format!("slot '{label}'")))?;
     Ok(Slot::new(id, index.slot_label(), kind, true, recipient.to_string(), &SlotLabel::full(label), file)?)
 }
 

@@ -14,7 +14,7 @@ const PHRASE: &str = "seven odd words that nobody will try";
 
 /// What a command at a terminal ended with, and all that the terminal showed.
 pub struct Session {
-    code: i32,
+    pub code: i32,
     pub screen: String,
 }
 

@@ -302,6 +302,7 @@ pub fn identity(slot: &Slot, credential: &Credential, id: &[u8; 16]) -> Option<X
         (Credential::Identities(all), SlotKind::Age) => {
             let x25519 = |identity: &AgeIdentity| match identity {
                 AgeIdentity::X25519(identity) => Some(X25519Identity::parse(&identity.expose()).unwrap()),
+                _ => None,
             };
             all.iter().filter_map(x25519).collect()
         }

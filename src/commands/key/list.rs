@@ -30,6 +30,7 @@ pub fn run(context: &mut Context, args: ListArgs) -> Result<u8> {
                         "only": slot.compartments,
                         "recipient": slot.info.recipient,
                         "in_use": slot.in_use,
+                        "post_quantum": slot.info.post_quantum,
                     })
                 })
                 .collect();
@@ -47,5 +48,6 @@ fn row(slot: &SlotView) -> Vec<String> {
         false => slot.compartments.iter().map(|name| output::printable(name)).collect::<Vec<_>>().join(","),
     };
     let in_use = if slot.in_use { "in use" } else { "" };
-    vec![output::printable(&slot.label), slot.info.kind.clone(), access, slot.info.recipient.clone(), in_use.to_owned()]
+    let kind = if slot.info.post_quantum { format!("{}, post-quantum", slot.info.kind) } else { slot.info.kind.clone() };
+    vec![output::printable(&slot.label), kind, access, slot.info.recipient.clone(), in_use.to_owned()]
 }

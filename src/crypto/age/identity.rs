@@ -6,7 +6,7 @@ use age::secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::super::CryptoError;
-use super::AgeRecipient;
+use super::{AgeRecipient, Attached, PluginIdentity, SshIdentity};
 
 /// A private key that may open an age file.
 pub trait Opens {
@@ -56,6 +56,10 @@ impl Opens for X25519Identity {
 pub enum AgeIdentity {
     /// Opens `age` slots.
     X25519(X25519Identity),
+    /// Opens `ssh` slots.
+    Ssh(Box<SshIdentity>),
+    /// Opens `plugin` slots of its plugin.
+    Plugin(PluginIdentity),
 }
 
 impl From<X25519Identity> for AgeIdentity {
@@ -67,14 +71,42 @@ impl From<X25519Identity> for AgeIdentity {
 impl AgeIdentity {
     /// Reads a line of an identity file.
     pub fn parse(text: &str) -> Result<Self, CryptoError> {
-        X25519Identity::parse(text).map(Self::X25519)
+        match text.starts_with("AGE-PLUGIN-") {
+            true => PluginIdentity::parse(text).map(Self::Plugin),
+            false => X25519Identity::parse(text).map(Self::X25519),
+        }
     }
-}
 
-impl Opens for AgeIdentity {
-    fn as_age(&self) -> &dyn age::Identity {
+    /// Reads the text of a private SSH key file; `name` is what a question for its passphrase calls it.
+    pub fn parse_ssh(text: &str, name: &str) -> Result<Self, CryptoError> {
+        SshIdentity::parse(text, name).map(Box::new).map(Self::Ssh)
+    }
+
+    /// With what plugins and encrypted keys need; all others need nothing.
+    pub fn with_callbacks(mut self, callbacks: &Attached) -> Self {
+        match &mut self {
+            Self::X25519(_) => {}
+            Self::Ssh(identity) => identity.attach(callbacks.clone()),
+            Self::Plugin(identity) => identity.attach(callbacks.clone()),
+        }
+        self
+    }
+
+    /// Whether it can be used without a question and without another program.
+    pub fn is_plain(&self) -> bool {
         match self {
-            Self::X25519(identity) => identity.as_age(),
+            Self::X25519(_) => true,
+            Self::Ssh(identity) => !identity.is_encrypted(),
+            Self::Plugin(_) => false,
+        }
+    }
+
+    /// The payload of an age file; `None` if it is not encrypted to this key.
+    pub fn open(&self, file: &[u8]) -> Result<Option<Zeroizing<Vec<u8>>>, CryptoError> {
+        match self {
+            Self::X25519(identity) => Ok(super::read(file, identity.as_age()).ok()),
+            Self::Ssh(identity) => identity.open(file),
+            Self::Plugin(identity) => Ok(identity.open_one_of(&[file])?.map(|(_, payload)| payload)),
         }
     }
 }

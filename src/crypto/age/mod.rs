@@ -1,7 +1,11 @@
 //! Standard age files (age-encryption.org/v1) to one recipient: what every slot is, so that stock `age` opens it.
 
+mod callbacks;
+mod connection;
 mod identity;
+mod plugin;
 mod recipient;
+mod ssh;
 mod stream;
 
 use std::io::{Read, Write};
@@ -9,16 +13,21 @@ use std::io::{Read, Write};
 use age::secrecy::SecretString;
 use zeroize::Zeroizing;
 
+pub use callbacks::{Attached, Callbacks, PluginError, PluginProcess};
 pub use identity::{AgeIdentity, Opens, X25519Identity};
-pub use recipient::{AgeRecipient, RecipientKind};
+pub use plugin::PluginIdentity;
+pub use recipient::{AgeRecipient, RecipientKind, is_plugin_name};
+pub use ssh::SshIdentity;
 pub use stream::{StreamError, decrypt_age_stream, encrypt_age_stream};
 
 use super::CryptoError;
 
 /// A complete binary age file to `recipient` that holds `payload`.
 pub fn encrypt_age(recipient: &AgeRecipient, payload: &[u8]) -> Result<Vec<u8>, CryptoError> {
-    let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient.as_age()?)).map_err(|_| CryptoError::AgeKey)?;
-    write(encryptor, payload)
+    recipient.with_age(|recipient| {
+        let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient)).map_err(|_| CryptoError::AgeKey)?;
+        write(encryptor, payload)
+    })
 }
 
 /// The payload of an age file, with all of it authenticated.
@@ -37,6 +46,18 @@ pub fn decrypt_age_with_passphrase(passphrase: &str, file: &[u8]) -> Result<Zero
     // 2^20 takes 1 GiB and some seconds; a file that asks for more, before any of it is authenticated, is a bomb.
     identity.set_max_work_factor(20);
     read(file, &identity)
+}
+
+/// What an age file under a passphrase holds, armored or not: an identity file that its owner encrypted.
+pub fn decrypt_identity_file(passphrase: &str, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    let mut binary = Zeroizing::new(Vec::with_capacity(file.len()));
+    age::armor::ArmoredReader::new(file).read_to_end(&mut binary).map_err(|_| CryptoError::Authentication)?;
+    decrypt_age_with_passphrase(passphrase, &binary)
+}
+
+/// Whether a file is an age file, by how it begins.
+pub fn is_age_file(bytes: &[u8]) -> bool {
+    bytes.starts_with(b"age-encryption.org/") || bytes.trim_ascii_start().starts_with(b"-----BEGIN AGE ENCRYPTED FILE-----")
 }
 
 fn write(encryptor: age::Encryptor, payload: &[u8]) -> Result<Vec<u8>, CryptoError> {

@@ -38,7 +38,8 @@ pub fn encrypt_age_stream(
     reader: &mut dyn Read,
     writer: &mut dyn Write,
 ) -> Result<u64, StreamError> {
-    let encryptor = age::Encryptor::with_recipients(std::iter::once(recipient.as_age()?)).map_err(|_| CryptoError::AgeKey)?;
+    let encryptor: age::Encryptor = recipient
+        .with_age(|recipient| age::Encryptor::with_recipients(std::iter::once(recipient)).map_err(|_| CryptoError::AgeKey))?;
     let format = if armor { Format::AsciiArmor } else { Format::Binary };
     let armored = ArmoredWriter::wrap_output(writer, format).map_err(StreamError::Write)?;
     let mut sealing = encryptor.wrap_output(armored).map_err(StreamError::Write)?;
