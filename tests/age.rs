@@ -1,6 +1,6 @@
-//! Stock `age` opens what every slot holds, and our backups; and what it makes, we open. No code of ours is needed to recover a vault.
+//! Stock `age` and `rage` open what every slot holds, and our backups; and what they make, we open. No code of ours is needed to recover a vault.
 //!
-//! Without `age` and `age-keygen` on the path these tests are skipped, unless VAULT_TEST_REQUIRE is set; `.ci/run` installs them.
+//! Without the programs on the path these tests are skipped, unless VAULT_TEST_REQUIRE is set; `.ci/run` installs them.
 #![allow(clippy::unwrap_used)]
 
 #[path = "view/mod.rs"]
@@ -102,16 +102,123 @@ fn backups_pass_between_stock_age_and_us() {
     assert_eq!(place.program(&refused, b"").status.code(), Some(4));
 }
 
+/// A key for tests.
+fn key(name: &str) -> String {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/keys").join(name).to_str().unwrap().to_owned()
+}
+
+fn public(name: &str) -> String {
+    std::fs::read_to_string(key(&format!("{name}.pub"))).unwrap().trim().to_owned()
+}
+
+/// The age files of the slots of a vault.
+fn wraps(place: &Place) -> Vec<Vec<u8>> {
+    let bytes = std::fs::read(place.0.join("a.vault")).unwrap();
+    let length = vault::format::header::length(&bytes).unwrap();
+    let header = UnverifiedHeader::parse(&bytes[..length]).unwrap();
+    header.slots().iter().map(|slot| slot.wrap.clone()).collect()
+}
+
+const SSH: [&str; 3] = ["ed25519", "rsa", "rsa-pem"];
+
+#[test]
+fn ssh_slots_and_backups_pass_between_age_and_us() {
+    ssh_slots_and_backups("age");
+}
+
+#[test]
+fn ssh_slots_and_backups_pass_between_rage_and_us() {
+    ssh_slots_and_backups("rage");
+}
+
+fn ssh_slots_and_backups(program: &str) {
+    let Some(place) = Place::with(&format!("ssh-{program}"), &[program]) else { return };
+    let own = vault::crypto::X25519Identity::generate();
+    place.write("own", own.expose().as_bytes());
+    let recipients = [own.recipient().to_string(), public("ed25519"), public("rsa"), public("rsa-pem")];
+    let identities = ["own".to_owned(), key("ed25519"), key("rsa"), key("rsa-pem")];
+    let options: Vec<&str> = recipients.iter().flat_map(|recipient| ["--recipient", recipient.as_str()]).collect();
+    place.vault(&[&["init"], options.as_slice()].concat(), b"");
+    let wraps = wraps(&place);
+    assert_eq!(wraps.len(), identities.len());
+    for (at, wrap) in wraps.iter().enumerate() {
+        for (other, identity) in identities.iter().enumerate() {
+            let opened = place.start(program, &["--decrypt", "--identity", identity], wrap);
+            assert_eq!(opened.status.success(), at == other, "{program}, slot {at}, {identity}: {}", text(&opened.stderr));
+        }
+    }
+
+    place.vault(&["--identity", "own", "set", "a"], b"value");
+    let plain = place.vault(&["--identity", "own", "export", "--format", "json"], b"");
+    for name in SSH {
+        let export = ["--identity", &key(name), "export", "--format", "age", "--recipient", &public(name)];
+        let opened = place.start(program, &["--decrypt", "--identity", &key(name)], &place.vault(&export, b""));
+        assert!(opened.status.success() && opened.stdout == plain, "{name}: {}", text(&opened.stderr));
+        let made = place.start(program, &["--recipient", &public(name)], &plain);
+        assert!(made.status.success(), "{}", text(&made.stderr));
+        place.write("stock.age", &made.stdout);
+        place.vault(&["--identity", "own", "import", "stock.age", "--overwrite", "--backup-identity", &key(name)], b"");
+    }
+    // An identity file of theirs with several lines, and armor.
+    place.write("many", format!("# created: now\n\n{}\n", own.expose().as_str()).as_bytes());
+    let made = place.start(program, &["--armor", "--recipient", &recipients[0]], &plain);
+    assert!(made.stdout.starts_with(b"-----BEGIN AGE"), "{}", text(&made.stderr));
+    assert_eq!(place.vault(&["--identity", "many", "get", "a"], b""), b"value");
+}
+
+#[test]
+fn plugin_slots_and_backups_pass_between_age_and_us() {
+    plugin_slots_and_backups("age");
+}
+
+#[test]
+fn plugin_slots_and_backups_pass_between_rage_and_us() {
+    plugin_slots_and_backups("rage");
+}
+
+/// The plugin of the tests speaks with stock programs as it does with ours.
+fn plugin_slots_and_backups(program: &str) {
+    let Some(place) = Place::with(&format!("plugin-{program}"), &[program]) else { return };
+    std::fs::create_dir_all(place.0.join(".config/vault")).unwrap();
+    place.write(".config/vault/config.toml", b"plugins = [\"test\"]\n");
+    std::fs::copy(key("age-plugin-test"), place.0.join("age-plugin-test")).unwrap();
+    let hrp = |text: &str| bech32::Hrp::parse(text).unwrap();
+    let recipient = bech32::encode_lower::<bech32::Bech32>(hrp("age1test"), &[1; 5]).unwrap();
+    place.write("own", bech32::encode_upper::<bech32::Bech32>(hrp("age-plugin-test-"), &[1; 5]).unwrap().as_bytes());
+    place.write("other", bech32::encode_upper::<bech32::Bech32>(hrp("age-plugin-test-"), &[2; 5]).unwrap().as_bytes());
+    place.vault(&["init", "--recipient", &recipient], b"");
+    for wrap in wraps(&place) {
+        let open = |identity: &str| place.start(program, &["--decrypt", "--identity", identity], &wrap);
+        assert!(open("own").status.success(), "{}", text(&open("own").stderr));
+        assert!(!open("other").status.success());
+    }
+    place.vault(&["--identity", "own", "set", "a"], b"value");
+    let plain = place.vault(&["--identity", "own", "export", "--format", "json"], b"");
+    let made = place.start(program, &["--recipient", &recipient], &plain);
+    assert!(made.status.success(), "{}", text(&made.stderr));
+    place.write("stock.age", &made.stdout);
+    place.vault(&["--identity", "own", "import", "stock.age", "--overwrite", "--backup-identity", "own"], b"");
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 /// A home and working directory of its own.
 struct Place(PathBuf);
 
 impl Place {
     /// One for this test, if stock age is there.
     fn with_age(test: &str) -> Option<Self> {
+        Self::with(test, &["age", "age-keygen"])
+    }
+
+    /// One for this test, if these programs are there.
+    fn with(test: &str, programs: &[&str]) -> Option<Self> {
         let there = |program: &str| Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success());
-        if !there("age") || !there("age-keygen") {
-            assert!(std::env::var_os("VAULT_TEST_REQUIRE").is_none(), "age and age-keygen are not on the path");
-            println!("skipped: age and age-keygen are not on the path");
+        if let Some(missing) = programs.iter().find(|program| !there(program)) {
+            assert!(std::env::var_os("VAULT_TEST_REQUIRE").is_none(), "{missing} is not on the path");
+            println!("skipped: {missing} is not installed");
             return None;
         }
         let path = std::env::temp_dir().join(format!("vault-age-{test}-{}", std::process::id()));
@@ -152,9 +259,14 @@ impl Place {
     }
 
     fn start(&self, program: &str, arguments: &[&str], input: &[u8]) -> Output {
+        // Plugins are found here.
+        let mut path = self.0.clone().into_os_string();
+        path.push(":");
+        path.push(std::env::var_os("PATH").unwrap_or_default());
         let mut child = Command::new(program)
             .args(arguments)
             .current_dir(&self.0)
+            .env("PATH", path)
             .env("HOME", &self.0)
             .env_remove("XDG_STATE_HOME")
             .env_remove("XDG_CONFIG_HOME")
