@@ -46,6 +46,7 @@ targets! {
     file 12_000
     resealed 1_000
     stream 150_000
+    age_keys 8_000
     import_dotenv 80_000
     import_json 150_000
     import_yaml 50_000

@@ -5,6 +5,8 @@
 
 #[path = "interchange.rs"]
 mod interchange;
+#[path = "keys.rs"]
+mod keys;
 #[path = "memory.rs"]
 mod memory;
 #[path = "place.rs"]
@@ -468,6 +470,11 @@ pub fn file(data: &[u8]) {
 /// A whole file from somebody who may write, and writes what breaks the rules. The input says how; see `reseal.rs`.
 pub fn resealed(data: &[u8]) {
     bounded(data, whole::resealed);
+}
+
+/// A recipient or an identity as a text, and what a plugin of age answers.
+pub fn age_keys(data: &[u8]) {
+    bounded(data, keys::keys);
 }
 
 /// An encrypted stream, its line, its age file, a Fernet token, or the record of a foreign key.
