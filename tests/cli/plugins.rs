@@ -76,6 +76,13 @@ fn a_plugin_opens_what_it_encrypted() {
     let opened = "test --age-plugin=identity-v1\n";
     assert_eq!(log(&sandbox), "test --age-plugin=recipient-v1\n".repeat(2) + &opened.repeat(3));
 
+    // A key that needs no other program goes first, wherever it stands.
+    let (own, public) = identity();
+    add(&sandbox, "own", &public).ok();
+    let before = log(&sandbox);
+    get(&sandbox, &format!("{}\n{own}", secret("test", 1))).ok();
+    assert_eq!(log(&sandbox), before);
+
     // A rotation encrypts to each of them anew, and what was given up opens nothing.
     sandbox.vault(&["key", "rotate", "--master"]).run().ok();
     sandbox.vault(&["key", "remove", "bob"]).run().ok();
