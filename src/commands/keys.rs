@@ -67,6 +67,18 @@ impl Context {
         Ok((slot, kept))
     }
 
+    /// The key that options, variables or configuration name, or that is typed: neither what the agent holds nor what the keychain keeps.
+    pub(super) fn take_own_credential(&mut self, locked: &Locked) -> Result<Credential> {
+        self.has_given_credential()?;
+        if let Some(credential) = self.credential.take() {
+            return Ok(credential);
+        }
+        match self.configured_credential()? {
+            Some(credential) => Ok(credential),
+            None => self.ask_passphrase(locked),
+        }
+    }
+
     /// Whether options or variables name a key. It is read here, once.
     pub(super) fn has_given_credential(&mut self) -> Result<bool> {
         if self.credential.is_none() {

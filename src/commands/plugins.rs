@@ -6,7 +6,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Child, ChildStdin, ChildStdout, Stdio};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 
 use super::context::{Context, Global};
 use crate::crypto::{Callbacks, PluginError, PluginProcess};
+use crate::process;
 use crate::term::output;
 
 /// How long a plugin may take for an answer, unless the configuration says otherwise: time to find the key and touch it.
@@ -67,12 +68,10 @@ impl Callbacks for Attended {
         }
         let program = find(name).ok_or_else(|| PluginError::Missing(name.to_owned()))?;
         let failed = |error: io::Error| PluginError::Failed(name.to_owned(), format!("cannot be started: {error}"));
-        let mut child = Command::new(program)
+        let mut child = process::child(program)
             .arg(format!("--age-plugin={machine}"))
-            // It has no business with the files of whoever's directory this is, nor with our own secrets.
+            // It has no business with the files of whoever's directory this is.
             .current_dir("/")
-            .env_remove("VAULT_PASSPHRASE")
-            .env_remove("VAULT_KEY")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())

@@ -23,10 +23,7 @@ pub fn run(context: &mut Context, _args: RememberArgs) -> Result<u8> {
         Ok(_) | Err(KeychainError::Failed(_)) => {}
         Err(error) => return Err(error.into()),
     }
-    let credential = match context.given_credential()? {
-        Some(credential) => credential,
-        None => context.ask_passphrase(&locked)?,
-    };
+    let credential = context.take_own_credential(&locked)?;
     let slot = Credential::Slot(locked.slot_identity(&credential)?);
     // It is not kept before it has opened the vault.
     context.prefer(Credential::Slot(locked.slot_identity(&slot)?));
