@@ -25,7 +25,7 @@ const RANKS: &[(&str, u8)] = &[
 
 /// Rooms that may use less than their rank allows: the room, and the beginnings of the only paths that it may name outside itself.
 const NARROW: &[(&str, &[&str])] = &[
-    ("interchange", &["format::record::Kind", "secret", "name"]),
+    ("interchange", &["format::record::Kind", "format::record::MAX_LABELS", "secret", "name"]),
     ("process", &[]),
     ("keychain", &["crypto"]),
     ("format", &["crypto", "secret", "name"]),
@@ -39,6 +39,7 @@ const SHARED_COMMANDS: &[&str] = &[
     "exit",
     "present",
     "exchange",
+    "ci",
     "completions",
     "files",
     "held",

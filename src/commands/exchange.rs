@@ -1,36 +1,9 @@
-//! What commands that export and import share: the formats by their names, the errors of their text, and foreign keys in variables.
+//! What commands that export and import share: the errors of text formats, and foreign keys in variables.
 
-use clap::ValueEnum;
 use zeroize::Zeroizing;
 
-use crate::interchange::{self, Format};
+use crate::interchange;
 use crate::vault::{Error, ErrorKind, ForeignKeys, Result, Variable};
-
-/// What `export` writes and `import` reads.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ExchangeFormat {
-    Dotenv,
-    Json,
-    Yaml,
-    Toml,
-    Shell,
-    Csv,
-    Age,
-}
-
-impl ExchangeFormat {
-    /// The text format; an age backup holds JSON.
-    pub fn text(self) -> Format {
-        match self {
-            Self::Dotenv => Format::Dotenv,
-            Self::Json | Self::Age => Format::Json,
-            Self::Yaml => Format::Yaml,
-            Self::Toml => Format::Toml,
-            Self::Shell => Format::Shell,
-            Self::Csv => Format::Csv,
-        }
-    }
-}
 
 /// The variables of this process that hold foreign keys.
 pub fn foreign_variables() -> Result<Vec<Variable>> {

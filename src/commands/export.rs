@@ -1,17 +1,18 @@
 //! `vault export`
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use zeroize::Zeroizing;
 
+use super::ci::{self, Ci};
 use super::context::{Context, parse_category};
-use super::exchange::{ExchangeFormat, text_error};
+use super::exchange::text_error;
 use super::exit;
-use super::files::write_private;
+use super::files::{make_parent, write_private};
 use crate::crypto::{encrypt_age, encrypt_age_with_passphrase};
-use crate::interchange::{self, Row};
+use crate::interchange::{self, Format, Row, Settings};
 use crate::name::EntryId;
 use crate::store::Walk;
 use crate::term::output;
@@ -19,40 +20,99 @@ use crate::vault::{Entry, Error, Filter, Result, Scope, Vault};
 
 /// Print entries with their values in another format
 ///
-/// dotenv and shell name variables after the entries: upper case, everything outside A-Z, 0-9 and _ as _, one variable for each
-/// leaf of a JSON object. age is an encrypted backup that stock age opens: JSON inside, to --recipient or a passphrase.
+/// dotenv, shell, fish, powershell, docker, github-env, k8s and systemd name variables after the entries: upper case, everything
+/// outside A-Z, 0-9 and _ as _, one variable for each leaf of a JSON object. k8s is the manifest of a Secret. systemd makes a
+/// directory of credential files, --out, and prints the LoadCredential= lines that load them: a unit file is open to everybody.
+/// age is an encrypted backup that stock age opens: JSON inside, to --recipient or a passphrase.
 /// With -e, entries without an environment are there too, unless the environment has one of the same name; json, yaml,
 /// toml, csv and age without -e hold the entries of all environments.
 #[derive(Args, Debug)]
 pub struct ExportArgs {
     /// The format
     #[arg(long, value_enum)]
-    format: ExchangeFormat,
+    format: ExportFormat,
     /// Only this category
     #[arg(long, value_name = "CATEGORY")]
     category: Option<String>,
     /// Put this before the name of each variable
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// Write to this file, 0600, instead
+    /// Write to this file, 0600, instead; systemd: to files in this directory
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Encrypt the backup to this recipient: age1…, or a public SSH key as a text
     #[arg(long, value_name = "RECIPIENT")]
     recipient: Option<String>,
+    /// k8s: the name of the Secret
+    #[arg(long, value_name = "NAME", default_value = "vault")]
+    name: String,
+    /// k8s: the namespace of the Secret
+    #[arg(long, value_name = "NAMESPACE")]
+    namespace: Option<String>,
     /// Also entries that have expired
     #[arg(long)]
     allow_expired: bool,
+    /// Have the values masked in the log of a CI job first: each of their lines, and each field of a JSON value
+    #[arg(long, value_name = "RUNNER", value_enum)]
+    ci: Option<Ci>,
+}
+
+/// What `export` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum ExportFormat {
+    Dotenv,
+    Json,
+    Yaml,
+    Toml,
+    Shell,
+    Fish,
+    Powershell,
+    Docker,
+    GithubEnv,
+    K8s,
+    Systemd,
+    Csv,
+    Age,
+}
+
+impl ExportFormat {
+    /// The text format, if it is one; an age backup holds JSON.
+    fn text(self) -> Option<Format> {
+        Some(match self {
+            Self::Dotenv => Format::Dotenv,
+            Self::Json | Self::Age => Format::Json,
+            Self::Yaml => Format::Yaml,
+            Self::Toml => Format::Toml,
+            Self::Shell => Format::Shell,
+            Self::Fish => Format::Fish,
+            Self::Powershell => Format::PowerShell,
+            Self::Docker => Format::Docker,
+            Self::GithubEnv => Format::GithubEnv,
+            Self::K8s => Format::K8s,
+            Self::Csv => Format::Csv,
+            Self::Systemd => return None,
+        })
+    }
+
+    fn has_variables(self) -> bool {
+        self.text().is_none_or(Format::has_variables)
+    }
 }
 
 pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
-    if args.recipient.is_some() && args.format != ExchangeFormat::Age {
+    if args.recipient.is_some() && args.format != ExportFormat::Age {
         return Err(Error::usage("--recipient encrypts, so it goes with --format age"));
+    }
+    if args.namespace.is_some() && args.format != ExportFormat::K8s {
+        return Err(Error::usage("--namespace is for --format k8s"));
+    }
+    if args.format == ExportFormat::Systemd && args.out.is_none() {
+        return Err(Error::usage("credentials are files of a directory: say which with --out"));
     }
     let environment = context.environment()?;
     let category = args.category.as_deref().map(parse_category).transpose()?;
     let vault = context.unlock()?;
-    let whole = environment.is_none() && !args.format.text().has_variables();
+    let whole = environment.is_none() && !args.format.has_variables();
     let mut entries = collect(
         &vault,
         &Filter { scope: if whole { Scope::All } else { Scope::One(environment.clone()) }, category: category.clone() },
@@ -74,7 +134,7 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
     let mut expired = 0;
     for entry in &entries {
         // A backup holds everything; what is handed to a program is checked as `get` checks it.
-        if entry.is_expired(now) && !args.allow_expired && args.format.text().has_variables() {
+        if entry.is_expired(now) && !args.allow_expired && args.format.has_variables() {
             expired += 1;
             continue;
         }
@@ -83,12 +143,19 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
     if expired > 0 {
         context.note(&format!("note: {expired} expired entries were left out (--allow-expired includes them)"));
     }
-    let text = interchange::write_prefixed(args.format.text(), &rows, &args.prefix).map_err(|error| text_error(&error))?;
-    let bytes = if args.format == ExchangeFormat::Age { Zeroizing::new(encrypt(context, &args, &text)?) } else { text };
+    ci::mask(context, args.ci, rows.iter().map(|row| row.value.as_slice()));
+    let delimiter = format!("vault_{}", crate::format::header::hex(&crate::crypto::random::<16>()?));
+    let settings =
+        Settings { prefix: &args.prefix, delimiter: &delimiter, name: &args.name, namespace: args.namespace.as_deref() };
+    let bytes = match (args.format.text(), &args.out) {
+        (Some(format), _) => interchange::write_with(format, &rows, &settings).map_err(|error| text_error(&error))?,
+        (None, out) => return credentials(context, &rows, &args.prefix, out.as_deref().unwrap_or(Path::new("."))),
+    };
+    let bytes = if args.format == ExportFormat::Age { Zeroizing::new(encrypt(context, &args, &bytes)?) } else { bytes };
     match &args.out {
         Some(path) => write_private(path, &bytes)?,
         None => {
-            if args.format == ExchangeFormat::Age && output::stdout_is_terminal() {
+            if args.format == ExportFormat::Age && output::stdout_is_terminal() {
                 return Err(
                     Error::usage("the backup is binary, and standard output is a terminal").hint("use --out FILE, or pipe it")
                 );
@@ -96,6 +163,26 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
             let mut out = output::data()?;
             out.write_all(&bytes).and_then(|()| out.flush()).map_err(|error| Error::io("write to standard output", &error))?;
         }
+    }
+    Ok(exit::OK)
+}
+
+/// Writes each variable into a file of its own for systemd's `LoadCredential=`, and says the lines that do. Not `SetCredential=` lines with the
+/// values: every user of the machine may read a unit.
+fn credentials(context: &Context, rows: &[Row], prefix: &str, directory: &Path) -> Result<u8> {
+    const LONGEST: usize = 255;
+    let files = interchange::data(rows, prefix).map_err(|error| text_error(&error))?;
+    if let Some((name, _)) = files.iter().find(|(name, _)| name.len() > LONGEST) {
+        return Err(Error::usage(format!("the credential {name} has a name of more than {LONGEST} characters")));
+    }
+    make_parent(&directory.join("file"))?;
+    for (name, bytes) in &files {
+        write_private(&directory.join(name), bytes)?;
+    }
+    let place = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
+    let place = place.display().to_string().replace('%', "%%");
+    for (name, _) in &files {
+        context.note(&format!("LoadCredential={name}:{}/{name}", output::printable(&place)));
     }
     Ok(exit::OK)
 }

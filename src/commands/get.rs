@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::ci::{self, Ci};
 use super::completions::entry_names;
 use super::context::Context;
 use super::files::write_private;
@@ -44,6 +45,9 @@ pub struct GetArgs {
     /// Also if the entry has expired
     #[arg(long)]
     allow_expired: bool,
+    /// Have the value masked in the log of a CI job first: each of its lines, and each field of a JSON value
+    #[arg(long, value_name = "RUNNER", value_enum)]
+    ci: Option<Ci>,
 }
 
 pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
@@ -67,6 +71,7 @@ pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
         (Err(error), Some(default)) if error.kind() == ErrorKind::NotFound => (SecretValue::from(default.as_str()), Kind::Text),
         (found, _) => found?,
     };
+    ci::mask(context, args.ci, [value.expose()]);
     if let Some(path) = &args.out {
         write_private(path, value.expose())?;
         return Ok(exit::OK);

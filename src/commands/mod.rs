@@ -1,11 +1,12 @@
 //! One subcommand, one file. This one only lists and dispatches.
 //!
-//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present` and `exchange`, for keys in `keys`, `held`,
+//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present`, `exchange` and `ci`, for keys in `keys`, `held`,
 //! `keychain`, `identities`, `recipients` and `plugins`, and in `completions` for the names of entries.
 
 mod agent;
 mod backup;
 mod check;
+mod ci;
 mod compact;
 mod completions;
 mod config;

@@ -8,7 +8,7 @@
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// There is no format of this name.
-    #[error("{0:?} is not a format; there are dotenv, json, yaml, toml, shell and csv")]
+    #[error("{0:?} is not a format")]
     UnknownFormat(String),
     /// The text breaks its format's grammar. `line` counts from 1.
     #[error("line {line}: {what}")]
@@ -65,8 +65,16 @@ pub enum Error {
     #[error("the prefix {0:?} may hold letters, digits and \"_\" only, and not begin with a digit")]
     Prefix(String),
     /// A prefix was given to a format that keeps the names of entries.
-    #[error("{0} keeps the names of entries: a prefix is for variables, that is for dotenv and shell")]
+    #[error("{0} keeps the names of entries: a prefix is for formats that hold variables, as dotenv and shell do")]
     PrefixUnused(&'static str),
+    /// A resource cannot have this name.
+    #[error("the {what} {text:?} is none that Kubernetes takes: lower-case letters, digits and \"-\", as in DNS names")]
+    ResourceName {
+        /// What it should be: the name or the namespace.
+        what: &'static str,
+        /// The text.
+        text: String,
+    },
 }
 
 /// The line, from 1, that the byte at `offset` is in.

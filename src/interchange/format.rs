@@ -17,13 +17,35 @@ pub enum Format {
     Toml,
     /// `export NAME='value'` lines for `eval` in a POSIX shell.
     Shell,
+    /// `set -gx NAME 'value'` lines for `source` in fish.
+    Fish,
+    /// `$env:NAME = 'value'` lines for PowerShell.
+    PowerShell,
+    /// `NAME=value` lines for `docker run --env-file`.
+    Docker,
+    /// Lines for the file that `$GITHUB_ENV` names.
+    GithubEnv,
+    /// A Kubernetes Secret.
+    K8s,
     /// Comma-separated values (RFC 4180).
     Csv,
 }
 
 impl Format {
     /// Every format.
-    pub const ALL: [Format; 6] = [Format::Dotenv, Format::Json, Format::Yaml, Format::Toml, Format::Shell, Format::Csv];
+    pub const ALL: [Format; 11] = [
+        Format::Dotenv,
+        Format::Json,
+        Format::Yaml,
+        Format::Toml,
+        Format::Shell,
+        Format::Fish,
+        Format::PowerShell,
+        Format::Docker,
+        Format::GithubEnv,
+        Format::K8s,
+        Format::Csv,
+    ];
 
     /// The word by which `--format` calls it.
     pub fn name(self) -> &'static str {
@@ -33,6 +55,11 @@ impl Format {
             Format::Yaml => "yaml",
             Format::Toml => "toml",
             Format::Shell => "shell",
+            Format::Fish => "fish",
+            Format::PowerShell => "powershell",
+            Format::Docker => "docker",
+            Format::GithubEnv => "github-env",
+            Format::K8s => "k8s",
             Format::Csv => "csv",
         }
     }
@@ -45,6 +72,8 @@ impl Format {
             "yaml" | "yml" => Some(Format::Yaml),
             "toml" => Some(Format::Toml),
             "sh" => Some(Format::Shell),
+            "fish" => Some(Format::Fish),
+            "ps1" => Some(Format::PowerShell),
             "csv" => Some(Format::Csv),
             _ => None,
         }
@@ -59,7 +88,7 @@ impl Format {
 
     /// Whether it holds variables (see [`super::variables()`]) rather than entries.
     pub fn has_variables(self) -> bool {
-        matches!(self, Format::Dotenv | Format::Shell)
+        !matches!(self, Format::Json | Format::Yaml | Format::Toml | Format::Csv)
     }
 }
 
@@ -96,6 +125,8 @@ mod tests {
             ("prod.env", Some(Format::Dotenv)),
             ("a.b.YML", Some(Format::Yaml)),
             ("x.csv", Some(Format::Csv)),
+            ("x.fish", Some(Format::Fish)),
+            ("x.ps1", Some(Format::PowerShell)),
             ("x.txt", None),
             ("toml", None),
         ] {

@@ -6,7 +6,11 @@
 //! |---|---|---|
 //! | json, yaml, toml | everything a [`Row`] has, under `vault_export: 1` | such an export, or any flat mapping of name to value |
 //! | csv | everything; metadata and expiry in columns of their own, if any row has them | any table with the columns `name` and `value` |
-//! | dotenv, shell | variables: see [`variables()`] | name and text |
+//! | dotenv, shell, fish, powershell, github-env | variables: see [`variables()`] | name and text |
+//! | docker | variables without line ends | name and text |
+//! | k8s | variables of any bytes, in a Secret | name and value |
+//!
+//! What other secret stores export is read and not written: see [`Source`], [`secret()`] and [`read_kdbx()`].
 //!
 //! Reading changes no character of a value. Where a format guesses types (a number in YAML or
 //! TOML, say), the value is JSON if JSON spells it in the same way, and otherwise the text that
@@ -17,24 +21,40 @@
 //! not wiped.
 
 mod assignments;
+mod bitwarden;
 mod buffer;
 mod csv;
+mod docker;
 mod dotenv;
 mod error;
 mod export;
+mod fish;
 mod format;
+mod github_env;
+mod gopass;
 mod json;
+mod k8s;
+mod kbs2;
+mod kdbx;
+mod leaves;
 mod literal;
+mod logins;
+mod onepassword;
+mod powershell;
 mod row;
 mod shell;
+mod sops;
 mod toml;
 mod variables;
 mod yaml;
 
 pub use error::Error;
 pub use format::Format;
+pub use gopass::secret;
+pub use kdbx::{KdbxError, read_kdbx};
+pub use leaves::leaves;
 pub use row::{Kind, Row};
-pub use variables::variables;
+pub use variables::{data, variables};
 
 use zeroize::Zeroizing;
 
@@ -45,7 +65,26 @@ use zeroize::Zeroizing;
 /// [`Error::Value`] for a value that the format cannot hold or that is not of its kind, and the
 /// errors of [`variables()`] for the formats that hold variables.
 pub fn write(format: Format, rows: &[Row]) -> Result<Zeroizing<Vec<u8>>, Error> {
-    write_prefixed(format, rows, "")
+    write_with(format, rows, &Settings::default())
+}
+
+/// What some formats want to know beyond the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings<'a> {
+    /// What stands before the name of each variable.
+    pub prefix: &'a str,
+    /// What ends a value in a file for `$GITHUB_ENV`; nobody may be able to guess it.
+    pub delimiter: &'a str,
+    /// The name of a Kubernetes Secret.
+    pub name: &'a str,
+    /// The namespace of a Kubernetes Secret.
+    pub namespace: Option<&'a str>,
+}
+
+impl Default for Settings<'_> {
+    fn default() -> Self {
+        Self { prefix: "", delimiter: "EOF", name: "vault", namespace: None }
+    }
 }
 
 /// [`write()`], with `prefix` before the name of each variable.
@@ -54,12 +93,27 @@ pub fn write(format: Format, rows: &[Row]) -> Result<Zeroizing<Vec<u8>>, Error> 
 ///
 /// Those of [`write()`], and [`Error::PrefixUnused`] if the format keeps the names of entries.
 pub fn write_prefixed(format: Format, rows: &[Row], prefix: &str) -> Result<Zeroizing<Vec<u8>>, Error> {
+    write_with(format, rows, &Settings { prefix, ..Settings::default() })
+}
+
+/// [`write()`], as these settings say.
+///
+/// # Errors
+///
+/// Those of [`write_prefixed()`], and [`Error::ResourceName`] for a name that Kubernetes would not take.
+pub fn write_with(format: Format, rows: &[Row], settings: &Settings<'_>) -> Result<Zeroizing<Vec<u8>>, Error> {
+    let prefix = settings.prefix;
     if !prefix.is_empty() && !format.has_variables() {
         return Err(Error::PrefixUnused(format.name()));
     }
     match format {
         Format::Dotenv => Ok(dotenv::write(&variables(rows, prefix)?)),
         Format::Shell => Ok(shell::write(&variables(rows, prefix)?)),
+        Format::Fish => Ok(fish::write(&variables(rows, prefix)?)),
+        Format::PowerShell => Ok(powershell::write(&variables(rows, prefix)?)),
+        Format::Docker => Ok(docker::write(&variables::lines(rows, prefix)?)),
+        Format::GithubEnv => Ok(github_env::write(&variables(rows, prefix)?, settings.delimiter)),
+        Format::K8s => k8s::write(&data(rows, prefix)?, settings.name, settings.namespace),
         Format::Json => json::write(rows),
         Format::Yaml => yaml::write(rows),
         Format::Toml => toml::write(rows),
@@ -92,10 +146,51 @@ pub fn read(format: Format, bytes: &[u8]) -> Result<Vec<Row>, Error> {
     let rows = match format {
         Format::Dotenv => dotenv::read(text),
         Format::Shell => shell::read(text),
+        Format::Fish => fish::read(text),
+        Format::PowerShell => powershell::read(text),
+        Format::Docker => docker::read(text),
+        Format::GithubEnv => github_env::read(text),
+        Format::K8s => k8s::read(text),
         Format::Json => json::read(text),
         Format::Yaml => yaml::read(text),
         Format::Toml => toml::read(text),
         Format::Csv => csv::read(text),
+    }?;
+    refuse_duplicates(&rows)?;
+    Ok(rows)
+}
+
+/// What another secret store exports, for [`read_from()`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Source {
+    /// The unencrypted JSON of Bitwarden.
+    Bitwarden,
+    /// The CSV of 1Password.
+    OnePassword,
+    /// Records of kbs2.
+    Kbs2,
+    /// A document that sops decrypted.
+    Sops,
+}
+
+impl Source {
+    /// Every source.
+    pub const ALL: [Source; 4] = [Source::Bitwarden, Source::OnePassword, Source::Kbs2, Source::Sops];
+}
+
+/// Reads the rows of another store's export, in their order.
+///
+/// # Errors
+///
+/// Those of [`read()`].
+pub fn read_from(source: Source, bytes: &[u8]) -> Result<Vec<Row>, Error> {
+    let text = utf8(bytes)?;
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let rows = match source {
+        Source::Bitwarden => bitwarden::read(text),
+        Source::OnePassword => onepassword::read(text),
+        Source::Kbs2 => kbs2::read(text),
+        Source::Sops => sops::read(text),
     }?;
     refuse_duplicates(&rows)?;
     Ok(rows)
@@ -198,8 +293,25 @@ mod tests {
         let values = HOSTILE.iter().copied().chain([large.as_str()]);
         let rows: Vec<Row> = values.enumerate().map(|(at, value)| row(&format!("N{at}"), Kind::Text, value.as_bytes())).collect();
         for format in Format::ALL {
-            assert_returns(format, &rows);
+            let (lines, others): (Vec<Row>, Vec<Row>) =
+                rows.iter().map(|row| self::row(&row.name, row.kind, &row.value)).partition(|row| fits(format, row));
+            assert!(format == Format::Docker || others.is_empty());
+            if format == Format::K8s {
+                // Its keys have no order.
+                lines.iter().for_each(|row| assert_returns(format, &[self::row(&row.name, row.kind, &row.value)]));
+            } else {
+                assert_returns(format, &lines);
+            }
+            for row in others {
+                assert!(matches!(write(format, &[row]), Err(Error::Value { .. })), "{}", format.name());
+            }
         }
+        assert_returns(Format::K8s, &[row("ALL", Kind::Bytes, &(0..=255).collect::<Vec<u8>>())]);
+    }
+
+    /// Whether a format says that it holds such a value.
+    fn fits(format: Format, row: &Row) -> bool {
+        format != Format::Docker || !row.value.iter().any(|byte| matches!(byte, b'\n' | b'\r'))
     }
 
     #[test]
@@ -229,7 +341,12 @@ mod tests {
             let text = write(format, &rows).unwrap();
             assert!(matches!(read(format, &text), Err(Error::Duplicate { name }) if name == "a"));
         }
-        for (format, text) in [(Format::Dotenv, "A=1\nA=2"), (Format::Shell, "A=1\nA=2"), (Format::Json, "{\"A\":1,\"A\":2}")] {
+        for (format, text) in [
+            (Format::Dotenv, "A=1\nA=2"),
+            (Format::Docker, "A=1\nA=2"),
+            (Format::Shell, "A=1\nA=2"),
+            (Format::Json, "{\"A\":1,\"A\":2}"),
+        ] {
             assert!(matches!(read(format, text.as_bytes()), Err(Error::Duplicate { .. })));
         }
     }
@@ -243,6 +360,11 @@ mod tests {
             (Format::Yaml, "\u{feff}A: '1'"),
             (Format::Toml, "\u{feff}A = '1'"),
             (Format::Csv, "\u{feff}name,value\nA,1"),
+            (Format::Fish, "\u{feff}set -gx A 1"),
+            (Format::PowerShell, "\u{feff}$env:A = '1'"),
+            (Format::Docker, "\u{feff}A=1"),
+            (Format::GithubEnv, "\u{feff}A=1"),
+            (Format::K8s, "\u{feff}{kind: Secret, stringData: {A: '1'}}"),
         ] {
             assert!(differ(&read(format, text.as_bytes()).unwrap(), &[row("A", Kind::Text, b"1")]).is_none());
             assert!(matches!(read(format, b"\n\nA=\xff"), Err(Error::Syntax { line: 3, .. })));
@@ -280,6 +402,9 @@ mod tests {
             for value in [clean(&text), clean(&hostile)] {
                 for format in Format::ALL {
                     let first = row("A", Kind::Text, value.as_bytes());
+                    if !fits(format, &first) {
+                        continue;
+                    }
                     assert_returns(format, &[first, row("B", Kind::Text, b"x")]);
                 }
             }

@@ -32,19 +32,50 @@ const DEPTH: usize = 64;
 /// - [`Error::Collision`]: two entries or fields ask for the same variable
 /// - [`Error::Value`]: a value that no variable can hold, because it is not UTF-8 or has a NUL
 pub fn variables(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+    texts(rows, prefix, Holds::Text)
+}
+
+/// [`variables()`] where a value may be any bytes, as in files and resources: name and bytes.
+///
+/// # Errors
+///
+/// Those of [`variables()`], but for values that are not text.
+pub fn data(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, Error> {
+    found(rows, prefix, Holds::Bytes)
+}
+
+/// [`variables()`] that stand on a line each.
+pub(super) fn lines(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+    texts(rows, prefix, Holds::Line)
+}
+
+/// What a variable can hold.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Holds {
+    Bytes,
+    Text,
+    Line,
+}
+
+fn texts(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<(String, Zeroizing<String>)>, Error> {
+    let variables = found(rows, prefix, holds)?;
+    let text = |mut bytes: Zeroizing<Vec<u8>>| String::from_utf8(std::mem::take(&mut *bytes)).unwrap_or_default();
+    // What is not text was refused on the way here.
+    Ok(variables.into_iter().map(|(name, bytes)| (name, Zeroizing::new(text(bytes)))).collect())
+}
+
+fn found(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, Error> {
     let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     if !prefix.chars().all(word) || prefix.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(Error::Prefix(prefix.to_owned()));
     }
-    let mut found = Found::default();
+    let mut found = Found { holds, variables: Vec::new(), owners: HashMap::new() };
     for row in rows {
         let name = format!("{prefix}{}", spelled(&row.name));
         match row.kind {
             Kind::Json => found.leaves(row, &name, "", export::json_text(row)?, 0)?,
-            Kind::Text | Kind::Bytes => {
-                let value = Zeroizing::new(export::utf8(row)?.to_owned());
-                found.add(row, name, "", value)?;
-            }
+            Kind::Bytes if holds == Holds::Bytes => found.add(row, name, "", &row.value)?,
+            Kind::Text | Kind::Bytes => found.add(row, name, "", export::utf8(row)?.as_bytes())?,
         }
     }
     Ok(found.variables)
@@ -59,9 +90,9 @@ fn spelled(name: &str) -> String {
         .collect()
 }
 
-#[derive(Default)]
 struct Found<'r> {
-    variables: Vec<(String, Zeroizing<String>)>,
+    holds: Holds,
+    variables: Vec<(String, Zeroizing<Vec<u8>>)>,
     /// Which entry and path to a leaf each variable is of.
     owners: HashMap<String, (&'r Row, String)>,
 }
@@ -99,12 +130,15 @@ impl<'r> Found<'r> {
         } else {
             Zeroizing::new(json.to_owned())
         };
-        self.add(row, variable.to_owned(), path, value)
+        self.add(row, variable.to_owned(), path, value.as_bytes())
     }
 
-    fn add(&mut self, row: &'r Row, variable: String, path: &str, value: Zeroizing<String>) -> Result<(), Error> {
-        if value.contains('\0') {
+    fn add(&mut self, row: &'r Row, variable: String, path: &str, value: &[u8]) -> Result<(), Error> {
+        if self.holds != Holds::Bytes && value.contains(&0) {
             return Err(unfit(row, "the value has a NUL, which no variable can hold"));
+        }
+        if self.holds == Holds::Line && value.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return Err(unfit(row, "the value has a line end, which this format cannot hold"));
         }
         if variable.is_empty() || variable.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(Error::VariableName { entry: owner(row, path), variable });
@@ -113,7 +147,7 @@ impl<'r> Found<'r> {
         if let Some((other, other_path)) = taken {
             return Err(Error::Collision { variable, first: owner(other, &other_path), second: owner(row, path) });
         }
-        self.variables.push((variable, value));
+        self.variables.push((variable, Zeroizing::new(value.to_vec())));
         Ok(())
     }
 }

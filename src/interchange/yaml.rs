@@ -49,7 +49,8 @@ fn native(text: &str) -> Option<Zeroizing<String>> {
     (same && !json::looks_encoded(text)).then(|| Zeroizing::new(text.to_owned()))
 }
 
-fn to_json(text: &str) -> Result<Zeroizing<String>, Error> {
+/// The JSON text that says the same as a document that holds a mapping.
+pub(super) fn to_json(text: &str) -> Result<Zeroizing<String>, Error> {
     let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(&error))?;
     if !matches!(root.value, Node::Mapping(_)) {
         return Err(Error::Syntax { line: 1, what: "a mapping of names to values was expected" });

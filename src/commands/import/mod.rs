@@ -1,5 +1,9 @@
 //! `vault import`
 
+mod environment;
+mod password_store;
+mod source;
+
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,26 +11,33 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
 use super::context::{Context, OutputFormat, parse_category, parse_name, parse_tag};
-use super::exchange::{ExchangeFormat, text_error};
 use super::exit;
-use super::files::{read_all, read_file};
-use crate::crypto::{CryptoError, decrypt_age_with_passphrase};
-use crate::interchange::{self, Format, Row};
+use crate::interchange::Row;
 use crate::name::{EntryId, Environment};
 use crate::term::output;
-use crate::vault::{Change, Error, ErrorKind, Import, ImportPolicy, Result, Write};
+use crate::vault::{Change, Error, Import, ImportPolicy, Result, Write};
+use source::ImportFormat;
 
 /// Store the entries of a file, all in one commit
 ///
 /// The format goes by the file's name unless given. JSON, YAML and TOML are our own export, or a flat object of names and
 /// values. Without an option nothing is imported if one of the entries exists.
+///
+/// env instead of a file takes the variables of the environment whose names say that they are secrets, by whole words such as
+/// PASSWORD, TOKEN, KEY; with --dry-run it lists them. For a file of that name say ./env.
 #[derive(Args, Debug)]
 pub struct ImportArgs {
-    /// The file; - for standard input
+    /// The file, or the directory of a password store; - for standard input; env for the environment
     file: PathBuf,
     /// The format
     #[arg(long, value_enum)]
-    format: Option<ExchangeFormat>,
+    format: Option<ImportFormat>,
+    /// env: take the variables with such names, whatever they are called, and no others
+    #[arg(long = "match", value_name = "GLOB")]
+    pattern: Option<String>,
+    /// env: a name says so if one of the words stands anywhere in it, as in KEYBOARD
+    #[arg(long)]
+    classic: bool,
     /// Entries that exist get a new version
     #[arg(long, conflicts_with = "skip_existing")]
     overwrite: bool,
@@ -39,39 +50,37 @@ pub struct ImportArgs {
     /// The category of entries that bring none
     #[arg(long, value_name = "CATEGORY")]
     category: Option<String>,
-    /// Put this before each name
+    /// Put this before each name; env: take only variables that begin with it
     #[arg(long, value_name = "PREFIX", default_value = "")]
     prefix: String,
-    /// The file of age identities, or private SSH key, that opens an age backup
+    /// The file of age identities, or private SSH key, that opens an age backup or the age files of a store
     #[arg(long, value_name = "FILE")]
     backup_identity: Option<PathBuf>,
+    /// Read the passphrase of a KeePass database or an age backup from the first line of this file
+    #[arg(long, value_name = "FILE")]
+    source_passphrase_file: Option<PathBuf>,
+    /// The key file of a KeePass database
+    #[arg(long, value_name = "FILE")]
+    source_key_file: Option<PathBuf>,
     /// How to print what was done
     #[arg(long, value_enum, default_value_t)]
     report: OutputFormat,
 }
 
 pub fn run(context: &mut Context, args: ImportArgs) -> Result<u8> {
-    let (from_age, format) = format_of(&args)?;
     let category = args.category.as_deref().map(parse_category).transpose()?;
     let environment = context.environment()?;
-    let standard_input = args.file.as_os_str() == "-";
-    if standard_input && output::stdin_is_nothing() {
-        return Err(Error::usage("there is nothing to import: standard input is closed, or /dev/null"));
-    }
-    let mut bytes = if standard_input {
-        read_all(&mut std::io::stdin().lock(), 64 * 1024, "read standard input")?
-    } else {
-        read_file(&args.file)?
-    };
-    if from_age {
-        bytes = decrypt(context, &args, &bytes)?;
-    }
-    let rows = interchange::read(format, &bytes).map_err(|error| text_error(&error))?;
-    drop(bytes);
+    let rows = source::rows(context, &args)?;
+    let from_environment = source::is_environment(&args);
     let total = rows.len() as u64;
+    if from_environment && args.dry_run && args.report == OutputFormat::Text {
+        output::print(&rows.iter().map(|row| format!("{}\n", row.name)).collect::<String>())?;
+    }
+    // To the environment the prefix is a part of the names.
+    let prefix = if from_environment { "" } else { &args.prefix };
     let mut writes = Vec::with_capacity(rows.len());
     for row in rows {
-        writes.push(write_of(row, &args.prefix, environment.as_ref(), category.as_ref())?);
+        writes.push(write_of(row, prefix, environment.as_ref(), category.as_ref())?);
     }
     let policy = match (args.overwrite, args.skip_existing) {
         (true, _) => ImportPolicy::Overwrite,
@@ -84,19 +93,6 @@ pub fn run(context: &mut Context, args: ImportArgs) -> Result<u8> {
     bar.finish_and_clear();
     report(context, &args, &imported?)?;
     Ok(exit::OK)
-}
-
-fn format_of(args: &ImportArgs) -> Result<(bool, Format)> {
-    if let Some(format) = args.format {
-        return Ok((format == ExchangeFormat::Age, format.text()));
-    }
-    let name = args.file.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    if name.ends_with(".age") {
-        return Ok((true, Format::Json));
-    }
-    Format::from_file_name(name)
-        .map(|format| (false, format))
-        .ok_or_else(|| Error::usage("the format cannot be told from the name of the file").hint("say it with --format"))
 }
 
 fn write_of(
@@ -157,25 +153,4 @@ fn report(context: &Context, args: &ImportArgs, import: &Import) -> Result<()> {
             Ok(())
         }
     }
-}
-
-fn decrypt(context: &mut Context, args: &ImportArgs, bytes: &[u8]) -> Result<zeroize::Zeroizing<Vec<u8>>> {
-    let wrong = |_| Error::new(ErrorKind::Locked, "wrong_key", "the backup cannot be opened with this key, or is damaged");
-    if let Some(path) = &args.backup_identity {
-        let mut failure = None;
-        for identity in context.identities(path)? {
-            match identity.open(bytes) {
-                Ok(Some(opened)) => return Ok(opened),
-                Ok(None) | Err(CryptoError::Authentication) => {}
-                Err(error) => failure = failure.or(Some(error.into())),
-            }
-        }
-        return Err(failure.unwrap_or_else(|| wrong(())));
-    }
-    let prompter = context.prompter().ok_or_else(|| {
-        Error::new(ErrorKind::Locked, "no_key", "the backup needs a key, and there is no terminal to ask for its passphrase on")
-            .hint("use --backup-identity FILE")
-    })?;
-    let passphrase = prompter.secret("Passphrase of the backup").map_err(|error| Error::io("read the passphrase", &error))?;
-    decrypt_age_with_passphrase(&passphrase, bytes).map_err(|_| wrong(()))
 }
