@@ -58,7 +58,7 @@ pub fn mask<'a>(context: &Context, ci: Option<Ci>, values: impl IntoIterator<Ite
             output::say(&command(line));
             // As JSON spells it, where that is something else.
             let spelled = Zeroizing::new(serde_json::to_string(line).unwrap_or_default());
-            let spelled = spelled.trim_matches('"');
+            let spelled = spelled.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(line);
             if spelled != line {
                 output::say(&command(spelled));
             }

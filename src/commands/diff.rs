@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::{Value, json};
 
-use super::context::{Context, OutputFormat};
+use super::context::Context;
 use super::exit;
 use crate::store::Walk;
 use crate::term::output;
@@ -26,7 +26,19 @@ pub struct DiffArgs {
     exit_code: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
-    format: OutputFormat,
+    format: DiffFormat,
+}
+
+/// How differences are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+enum DiffFormat {
+    /// A line for each entry
+    #[default]
+    Text,
+    /// One versioned object
+    Json,
+    /// A table for a review
+    Markdown,
 }
 
 pub fn run(context: &mut Context, args: DiffArgs) -> Result<u8> {
@@ -48,14 +60,36 @@ pub fn run(context: &mut Context, args: DiffArgs) -> Result<u8> {
         }
     }
     let text = match args.format {
-        OutputFormat::Json => {
+        DiffFormat::Json => {
             let objects: Vec<_> = changes.iter().map(|(_, object, _)| object).collect();
             format!("{}\n", json!({ "version": 1, "differences": objects }))
         }
-        OutputFormat::Text => changes.iter().map(|(name, _, what)| format!("{name}: {}\n", what.join(", "))).collect(),
+        DiffFormat::Text => changes.iter().map(|(name, _, what)| format!("{name}: {}\n", what.join(", "))).collect(),
+        DiffFormat::Markdown if changes.is_empty() => "No entry differs.\n".to_owned(),
+        DiffFormat::Markdown => {
+            let rows = changes.iter().map(|(name, _, what)| format!("| {} | {} |\n", escaped(name), escaped(&what.join(", "))));
+            format!("| entry | change |\n|---|---|\n{}", rows.collect::<String>())
+        }
     };
     output::print(&text)?;
     Ok(if args.exit_code && !changes.is_empty() { exit::FINDINGS } else { exit::OK })
+}
+
+/// A text that stands for itself in Markdown.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for character in text.chars() {
+        match character {
+            '<' => out.push_str("&lt;"),
+            '&' => out.push_str("&amp;"),
+            '@' => out.push_str("&#64;"),
+            '\\' | '`' | '*' | '_' | '{' | '}' | '[' | ']' | '(' | ')' | '#' | '+' | '!' | '|' | '>' | '~' | '$' => {
+                out.extend(['\\', character]);
+            }
+            other => out.push(other),
+        }
+    }
+    out
 }
 
 fn entries(vault: &Vault) -> Result<BTreeMap<crate::name::EntryId, Entry>> {

@@ -24,6 +24,7 @@ mod files;
 mod find;
 mod generate;
 mod get;
+mod git;
 mod held;
 mod help;
 mod history;
@@ -37,6 +38,7 @@ mod keys;
 mod list;
 mod lock;
 mod man;
+mod merge;
 mod mv;
 mod plugins;
 mod present;
@@ -105,6 +107,8 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(backup::BackupArgs),
     subcommand!(restore::RestoreArgs),
     subcommand!(diff::DiffArgs),
+    subcommand!(merge::MergeArgs),
+    subcommand!(git::GitArgs),
     subcommand!(key::KeyArgs, "recipient"),
     subcommand!(unlock::UnlockArgs),
     subcommand!(lock::LockArgs),
@@ -146,6 +150,8 @@ pub fn run(arguments: &[OsString]) -> u8 {
     if let Some(code) = completions::answer_shell() {
         return code;
     }
+    let as_helper = as_helper(arguments);
+    let arguments = as_helper.as_deref().unwrap_or(arguments);
     let matches = match parse(arguments) {
         Ok(matches) => matches,
         Err(error) => return report_usage(&error, arguments),
@@ -164,6 +170,18 @@ pub fn run(arguments: &[OsString]) -> u8 {
         Ok(code) => code,
         Err(error) => report(&error, errors),
     }
+}
+
+/// The command line of a credential helper, if the program was called by the name of one: git and docker start it so.
+fn as_helper(arguments: &[OsString]) -> Option<Vec<OsString>> {
+    let name = std::path::Path::new(arguments.first()?).file_name()?.to_str()?;
+    let operation = match name {
+        "git-credential-vault" => "credential",
+        "docker-credential-vault" => "docker-credential",
+        _ => return None,
+    };
+    let helper = ["vault", "git", operation].map(OsString::from);
+    Some(helper.into_iter().chain(arguments.iter().skip(1).cloned()).collect())
 }
 
 /// Declares only the subcommands whose names occur among the arguments: declaring all of them costs more than a whole `get`.

@@ -143,7 +143,12 @@ impl Record {
 
     /// The sequence number of a commit behind this one.
     pub fn next_sequence(&self) -> Result<u64, FormatError> {
-        let next = self.sequence.checked_add(1).filter(|next| *next <= MAX_SEQUENCE);
+        Self::following(self.sequence)
+    }
+
+    /// The sequence number behind another one.
+    pub fn following(sequence: u64) -> Result<u64, FormatError> {
+        let next = sequence.checked_add(1).filter(|next| *next <= MAX_SEQUENCE);
         next.ok_or(FormatError::TooLarge("no sequence number is left"))
     }
 

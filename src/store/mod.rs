@@ -78,6 +78,7 @@ pub type Change = (Box<[u8]>, Option<Box<[u8]>>);
 pub struct Batch {
     changes: Vec<Change>,
     entries: i64,
+    merged: Option<Revision>,
 }
 
 impl Batch {
@@ -94,6 +95,17 @@ impl Batch {
     /// Notes that the number of entries changes by `delta`.
     pub fn count_entries(&mut self, delta: i64) {
         self.entries += delta;
+    }
+
+    /// Notes that with this the newest state of another copy is merged in: the commit descends from it too. An engine without a history has no use
+    /// for that.
+    pub fn merges(&mut self, revision: Revision) {
+        self.merged = Some(revision);
+    }
+
+    /// The state that is merged in.
+    pub fn merged(&self) -> Option<Revision> {
+        self.merged
     }
 
     /// Whether there is nothing to commit.

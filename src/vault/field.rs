@@ -7,7 +7,7 @@ use super::error::{Error, ErrorKind, Result};
 use crate::secret::SecretValue;
 
 /// A JSON value that wipes its text when dropped.
-struct Wiped(Value);
+pub(super) struct Wiped(pub(super) Value);
 
 impl Drop for Wiped {
     fn drop(&mut self) {

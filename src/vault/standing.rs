@@ -178,7 +178,7 @@ fn durable(facts: &Facts) -> Option<Revision> {
     if facts.first_of_file {
         return Some(facts.revision);
     }
-    facts.previous_hash.map(|hash| Revision { sequence: facts.revision.sequence - 1, hash })
+    facts.previous
 }
 
 /// A memory that cannot be kept (a read-only home) is no reason to fail: it protects the next use, not this one.

@@ -1,6 +1,8 @@
 //! System records: what the vault keeps for itself beside the entries (SPEC, section 6, keyspace 0x10), sealed by the system key of the ring. A
 //! limited key neither reads nor writes them.
 
+use std::collections::BTreeMap;
+
 use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
@@ -94,6 +96,21 @@ impl Vault {
             Ok(Walk::Continue(()))
         })?;
         ForeignKeys::read(self, snapshot).map(|_| ())
+    }
+
+    /// All records by their keys, opened.
+    pub(super) fn system_all(&self, snapshot: &dyn Snapshot) -> Result<BTreeMap<Vec<u8>, Zeroizing<Vec<u8>>>> {
+        let system = self.system_key()?;
+        let mut all = BTreeMap::new();
+        walk(snapshot, &[keyspace::SYSTEM], &mut |key, value| {
+            let content = match value {
+                Some(sealed) => self.open_system(system, key, sealed)?,
+                None => self.open_system(system, key, &snapshot.get(key)?.ok_or_else(index_damaged)?)?,
+            };
+            all.insert(key.to_vec(), content);
+            Ok(Walk::Continue(()))
+        })?;
+        Ok(all)
     }
 
     fn system_key(&self) -> Result<&SystemKey> {

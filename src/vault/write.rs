@@ -429,7 +429,7 @@ fn missing_value() -> Error {
     StoreError::from(crate::format::FormatError::Malformed("the value of an entry is not there")).into()
 }
 
-fn remove_entry(batch: &mut Batch, entry: &Entry) {
+pub(super) fn remove_entry(batch: &mut Batch, entry: &Entry) {
     let (id, record) = (entry.id(), entry.record());
     batch.delete(keyspace::entry(id));
     for version in &record.versions {
@@ -443,7 +443,7 @@ fn remove_entry(batch: &mut Batch, entry: &Entry) {
 }
 
 /// Puts a record and whatever of its index keys is not there already.
-fn put_record(batch: &mut Batch, id: &EntryId, record: &EntryRecord, old: Option<&EntryRecord>) {
+pub(super) fn put_record(batch: &mut Batch, id: &EntryId, record: &EntryRecord, old: Option<&EntryRecord>) {
     batch.put(keyspace::entry(id), record.encode().to_vec());
     let old_keys = old.map(|old| index_keys(id, old)).unwrap_or_default();
     let keys = index_keys(id, record);

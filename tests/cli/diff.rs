@@ -41,6 +41,11 @@ fn says_what_differs_and_no_value() {
         (fields(&json), fields(&json["differences"][0])),
         (vec!["version", "differences"], vec!["name", "environment", "changes"])
     );
+    let markdown = diff(&["--format", "markdown"]).ok().text();
+    assert!(markdown.starts_with("| entry | change |\n|---|---|\n| gone | removed |\n"), "{markdown}");
+    assert!(markdown.contains("| new \\(prod\\) | added |\n") && !markdown.contains(&canary), "{markdown}");
+    let same = sandbox.vault(&["diff", "old", "old", "--format", "markdown"]).run().ok();
+    assert_eq!(same.text(), "No entry differs.\n");
     sandbox.vault(&["diff", "old", "none"]).run().fails(5, "no vault at none");
     sandbox.vault(&["diff", "old"]).run().ends(2);
 }

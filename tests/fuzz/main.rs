@@ -53,6 +53,9 @@ targets! {
     import_toml 150_000
     import_shell 150_000
     import_csv 150_000
+    import_programs 30_000
+    import_stores 25_000
+    import_kdbx 60_000
     json_field 250_000
     names 400_000
 }

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use keepass::config::{DatabaseConfig, KdfConfig};
+use keepass::{Database, DatabaseKey};
 use vault::crypto::{FernetToken, Hash, X25519Identity, encrypt_age_stream};
 use vault::format::commit::Record;
 use vault::format::foreign::{ActiveVersion, ForeignKeyRecord};
@@ -59,6 +61,24 @@ fn seeds_sample() {
     vault.set(&id(None, "svc/1"), Write::value(SecretValue::from("second"), Kind::Bytes), 6000).unwrap();
     write("file", "sample", &fs::read(&path).unwrap());
     fs::remove_dir_all(&directory).unwrap();
+}
+
+#[test]
+#[ignore = "writes into the tree; run it by name"]
+fn seeds_kdbx() {
+    let mut config = DatabaseConfig::default();
+    config.kdf_config = KdfConfig::Aes { rounds: 2 };
+    let mut database = Database::with_config(config);
+    let mut root = database.root_mut();
+    let mut group = root.add_group();
+    group.name = "ops".to_owned();
+    let mut entry = group.add_entry();
+    entry.set_unprotected("Title", "db");
+    entry.set_protected("Password", "p");
+    entry.add_attachment("a", keepass::db::Value::protected(vec![0, 255]));
+    let mut bytes = Vec::new();
+    database.save(&mut bytes, DatabaseKey::new().with_password("demo")).unwrap();
+    write("import_kdbx", "kdbx4", &bytes);
 }
 
 #[test]

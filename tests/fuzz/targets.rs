@@ -32,7 +32,7 @@ use vault::format::padding::{pad, padme, unpad};
 use vault::format::page::{INLINE, Item, MAX_KEY, Node, NodeBuilder, PageContext, REFERENCE, Reference};
 use vault::format::record::{EntryRecord, Listing, MAX_LABELS, MAX_VERSIONS, ValueContext};
 use vault::format::slot::{DataKeys, KeyRing, LimitedKeys, NumberedKey, OlderKey, SlotPayload};
-use vault::interchange::Format;
+use vault::interchange::{Format, Source};
 use vault::secret::{DataKey, IndexKey, MasterKey, SigningSeed, SystemKey};
 use vault::{Category, Tag};
 use zeroize::Zeroizing;
@@ -510,6 +510,26 @@ pub fn import_shell(data: &[u8]) {
 /// A CSV file.
 pub fn import_csv(data: &[u8]) {
     bounded(data, |data| interchange::import(Format::Csv, data));
+}
+
+/// Files for fish, PowerShell, docker, `$GITHUB_ENV` and Kubernetes: each format reads every input.
+pub fn import_programs(data: &[u8]) {
+    for format in [Format::Fish, Format::PowerShell, Format::Docker, Format::GithubEnv, Format::K8s] {
+        bounded(data, |data| interchange::import(format, data));
+    }
+}
+
+/// Exports of Bitwarden, 1Password, kbs2 and sops, and secrets of pass and gopass: each reads every input.
+pub fn import_stores(data: &[u8]) {
+    for source in Source::ALL {
+        bounded(data, |data| interchange::import_from(source, data));
+    }
+    bounded(data, interchange::secret);
+}
+
+/// A KeePass database.
+pub fn import_kdbx(data: &[u8]) {
+    bounded(data, interchange::kdbx);
 }
 
 /// Fields of JSON values. The input is a path, a new value and a document, each on a line, the last with the rest.

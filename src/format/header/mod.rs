@@ -110,7 +110,7 @@ impl SlotLabel {
 }
 
 /// One way to unlock.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Slot {
     /// What opens it.
     pub kind: SlotKind,
@@ -161,7 +161,7 @@ impl Slot {
 }
 
 /// What the header says. Made by reading only through [`UnverifiedHeader`].
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Header {
     /// The vault's id, for its life.
     pub id: [u8; 16],
@@ -197,6 +197,11 @@ impl Header {
             slots: Vec::new(),
             extra: toml::Table::new(),
         }
+    }
+
+    /// The same header whatever the epoch: two copies of which nobody changed keys or slots since they parted have the same.
+    pub fn without_epoch(&self) -> Self {
+        Self { epoch: 0, ..self.clone() }
     }
 
     /// The signed bytes, zeros to a multiple of a block behind them.

@@ -198,7 +198,7 @@ fn copy_tree(state: &State, each: &mut Option<Box<EachValue<'_>>>, writer: &mut 
 }
 
 /// The keys that remember earlier records: those of the old file, those that it remembered, back to the limit.
-fn lineage(state: &State) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+pub(super) fn lineage(state: &State) -> Result<BTreeSet<Vec<u8>>, StoreError> {
     let oldest = (state.newest.record.sequence + 1).saturating_sub(LINEAGE);
     let mut lineage = BTreeSet::new();
     let from = keyspace::lineage_from(oldest);

@@ -8,6 +8,7 @@ pub mod storage;
 mod transaction;
 pub mod tree;
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -111,6 +112,8 @@ struct State {
     id: FileId,
     length: u64,
     newest: Newest,
+    /// Sequence number of the record before the newest one.
+    previous_sequence: u64,
     cache: NodeCache,
 }
 
@@ -130,7 +133,17 @@ impl State {
             found => found?,
         };
         header.authenticated(&keys.verifier, &newest.record.header_hash).map_err(|error| StoreError::from(error).at(0))?;
-        Ok(Self { storage, keys, header, id: status.id, length: status.length, newest, cache: NodeCache::default() })
+        let mut previous_sequence = newest.record.sequence.saturating_sub(1);
+        if let (Some(_), Some(offset), Some(hash)) =
+            (newest.record.merged, newest.record.previous_offset, newest.record.previous_hash)
+        {
+            // In a merge the other side may have been ahead.
+            let block = commit::read(storage.as_ref(), offset, BLOCK as usize)?;
+            let previous = context.decode_hashed(&block, offset, &hash).map_err(|error| StoreError::from(error).at(offset))?;
+            previous_sequence = previous.sequence;
+        }
+        let cache = NodeCache::default();
+        Ok(Self { storage, keys, header, id: status.id, length: status.length, newest, previous_sequence, cache })
     }
 
     /// Whether the newest record is still in its place: one that was undone may have been followed by another of the same length.
@@ -283,7 +296,7 @@ impl FileStore {
         Facts {
             revision: state.revision(),
             first_of_file: record.previous_offset.is_none(),
-            previous_hash: record.previous_hash,
+            previous: record.previous_hash.map(|hash| Revision { sequence: state.previous_sequence, hash }),
             tail: state.newest.tail,
             length: state.length,
             live: record.live,
@@ -296,6 +309,38 @@ impl FileStore {
     /// Whether the newest record, as it was seen last, descends from `revision` (SPEC, section 7).
     pub fn descends_from(&self, revision: &Revision) -> Result<bool, StoreError> {
         self.state().descends_from(revision)
+    }
+
+    /// The records that the newest state knows to descend from, itself included, as keys of the tree (SPEC, section 6, keyspace 0x7e).
+    pub fn lineage(&self) -> Result<BTreeSet<Vec<u8>>, StoreError> {
+        compact::lineage(self.refresh()?.as_ref())
+    }
+
+    /// An earlier state, if its record still stands in this file.
+    pub fn at(&self, revision: &Revision) -> Result<Option<Arc<dyn Snapshot>>, StoreError> {
+        let state = self.refresh()?;
+        let context = state.record_context();
+        let (mut record, mut hash) = (state.newest.record.clone(), state.newest.hash);
+        while hash != revision.hash {
+            let (Some(offset), Some(previous)) = (record.previous_offset, record.previous_hash) else { return Ok(None) };
+            if record.sequence < revision.sequence {
+                return Ok(None);
+            }
+            let block = commit::read(state.storage.as_ref(), offset, BLOCK as usize)?;
+            record = context.decode_hashed(&block, offset, &previous).map_err(|error| StoreError::from(error).at(offset))?;
+            hash = previous;
+        }
+        let earlier = State {
+            storage: state.storage.clone(),
+            keys: state.keys.clone(),
+            header: state.header.clone(),
+            id: state.id,
+            length: state.length,
+            previous_sequence: record.sequence.saturating_sub(1),
+            newest: Newest { record, hash, tail: false },
+            cache: NodeCache::default(),
+        };
+        Ok(Some(Arc::new(FileSnapshot { state: Arc::new(earlier) })))
     }
 
     /// From now on a change is refused as [`StoreError::Older`] unless the state that it is made from descends from `revision`.
@@ -399,7 +444,7 @@ pub struct Facts {
     /// Whether it is the first commit of the file, which was durable before the file got its name.
     pub first_of_file: bool,
     /// The state before, which is durable because this one was built on it.
-    pub previous_hash: Option<Hash>,
+    pub previous: Option<Revision>,
     /// Whether something that is no commit stands at the end.
     pub tail: bool,
     /// Length of the file.

@@ -110,12 +110,19 @@ impl FileTransaction<'_> {
         let old = &state.newest.record;
         let span_start = old.offset + BLOCK;
         let entries = old.entries.saturating_add_signed(batch.entries());
+        let merged = batch.merged();
         let mut out = Appender::new(state.storage.as_ref(), span_start, state.length, Some(MAX_SPAN))?;
         let reader = state.reader();
         let mut writer = TreeWriter { reader: &reader, out: &mut out, live: old.live };
         let root = writer.apply(state.root(), &batch.into_sorted())?;
         let live = writer.live;
-        let mut record = Record::new(old.epoch, old.next_sequence()?, old.header_hash, span_start);
+        // Above both that it descends from.
+        let sequence = match merged {
+            Some(merged) => Record::following(old.sequence.max(merged.sequence))?,
+            None => old.next_sequence()?,
+        };
+        let mut record = Record::new(old.epoch, sequence, old.header_hash, span_start);
+        record.merged = merged.map(|merged| merged.hash);
         record.root = root.map(|(at, _)| at);
         record.level = root.map_or(0, |(_, level)| level);
         record.previous_offset = Some(old.offset);

@@ -1,0 +1,53 @@
+//! `vault git textconv`
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::super::context::{Context, format_time};
+use super::super::exit;
+use crate::crypto::Hash;
+use crate::store::Walk;
+use crate::term::output;
+use crate::vault::{ErrorKind, Filter, Result, Scope};
+
+/// Print a vault as lines that git can compare: names, versions and metadata, and no value
+///
+/// Without a key, one line tells whether the file is another one.
+#[derive(Args, Debug)]
+pub struct TextconvArgs {
+    /// The vault file
+    file: PathBuf,
+}
+
+pub fn run(context: &mut Context, args: TextconvArgs) -> Result<u8> {
+    // git calls this for each side of each commit that it shows.
+    context.global.no_input = true;
+    let vault = match context.unlock_exempt(&args.file) {
+        Ok(vault) => vault,
+        Err(error) if error.kind() == ErrorKind::Locked => {
+            let bytes = super::super::files::read_file(&args.file)?;
+            output::print(&format!("vault, {} bytes, {}; no key at hand opens it\n", bytes.len(), Hash::of(&bytes).to_hex()))?;
+            return Ok(exit::OK);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut text = String::new();
+    vault.entries(&Filter { scope: Scope::All, category: None }, &mut |entry| {
+        let mut parts = vec![format!("version {}", entry.version()), entry.kind().word().to_owned()];
+        parts.extend(entry.category().map(|category| format!("category {category}")));
+        parts.extend(entry.tags().iter().map(|tag| format!("tag {tag}")));
+        parts.extend(entry.meta().keys().map(|key| format!("meta {key}")));
+        parts.extend(entry.expires().map(|at| format!("expires {}", format_time(at))));
+        parts.push(format!("modified {}", format_time(entry.modified())));
+        text.push_str(&output::printable(&format!("{}: {}", entry.id(), parts.join(", "))));
+        text.push('\n');
+        Ok(Walk::Continue(()))
+    })?;
+    for slot in vault.slots()? {
+        text.push_str(&output::printable(&format!("slot {} ({})", slot.label, slot.info.kind)));
+        text.push('\n');
+    }
+    output::print(&text)?;
+    Ok(exit::OK)
+}
