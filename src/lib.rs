@@ -38,7 +38,7 @@
 //! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` blocks |
 //! | 5 | [`keychain`] | remembers the key of a slot in the keychain of the system |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
-//! | 4 | [`interchange`] | rows to and from dotenv, JSON, YAML, TOML, shell and CSV; pure text work |
+//! | 4 | [`interchange`] | rows to and from the formats of shells, tools and other secret stores; pure text work |
 //! | 3 | [`store`] | the ordered, transactional key–value interface, the engine in a file, the one in memory |
 //! | 2 | [`mod@format`] | bytes to types and back, as `src/format/SPEC.md` says; no input, no output, no policy |
 //! | 1 | [`crypto`] | the only room that names a cipher crate; every key derivation and every label |

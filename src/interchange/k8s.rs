@@ -14,6 +14,7 @@ use zeroize::Zeroizing;
 use super::buffer::{Buffer, bytes};
 use super::error::Error;
 use super::row::{Kind, Row};
+use super::variables::Data;
 use super::{export, literal, yaml};
 
 /// Writes a Secret.
@@ -21,11 +22,7 @@ use super::{export, literal, yaml};
 /// # Errors
 ///
 /// [`Error::ResourceName`] if `name` or `namespace` is none that Kubernetes takes.
-pub(super) fn write(
-    data: &[(String, Zeroizing<Vec<u8>>)],
-    name: &str,
-    namespace: Option<&str>,
-) -> Result<Zeroizing<Vec<u8>>, Error> {
+pub(super) fn write(data: &[Data], name: &str, namespace: Option<&str>) -> Result<Zeroizing<Vec<u8>>, Error> {
     if name.len() > 253 || !name.split('.').all(is_label) {
         return Err(Error::ResourceName { what: "name", text: name.to_owned() });
     }

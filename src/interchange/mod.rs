@@ -54,7 +54,7 @@ pub use gopass::secret;
 pub use kdbx::{KdbxError, read_kdbx};
 pub use leaves::leaves;
 pub use row::{Kind, Row};
-pub use variables::{data, variables};
+pub use variables::{Data, data, variables};
 
 use zeroize::Zeroizing;
 

@@ -35,12 +35,15 @@ pub fn variables(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<St
     texts(rows, prefix, Holds::Text)
 }
 
+/// The name and the bytes of a variable.
+pub type Data = (String, Zeroizing<Vec<u8>>);
+
 /// [`variables()`] where a value may be any bytes, as in files and resources: name and bytes.
 ///
 /// # Errors
 ///
 /// Those of [`variables()`], but for values that are not text.
-pub fn data(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, Error> {
+pub fn data(rows: &[Row], prefix: &str) -> Result<Vec<Data>, Error> {
     found(rows, prefix, Holds::Bytes)
 }
 
@@ -64,7 +67,7 @@ fn texts(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<(String, Zeroiz
     Ok(variables.into_iter().map(|(name, bytes)| (name, Zeroizing::new(text(bytes)))).collect())
 }
 
-fn found(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<(String, Zeroizing<Vec<u8>>)>, Error> {
+fn found(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<Data>, Error> {
     let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
     if !prefix.chars().all(word) || prefix.starts_with(|first: char| first.is_ascii_digit()) {
         return Err(Error::Prefix(prefix.to_owned()));
@@ -92,7 +95,7 @@ fn spelled(name: &str) -> String {
 
 struct Found<'r> {
     holds: Holds,
-    variables: Vec<(String, Zeroizing<Vec<u8>>)>,
+    variables: Vec<Data>,
     /// Which entry and path to a leaf each variable is of.
     owners: HashMap<String, (&'r Row, String)>,
 }

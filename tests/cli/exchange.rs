@@ -166,7 +166,7 @@ fn the_environment() {
         ("APP_EMPTY_TOKEN", ""),
         ("KEY_PORT", "81"),
         ("PGPASSWORD", "pg"),
-        ("VAULT_SECRET", "own"),
+        ("VAULT_SERVER_TOKEN", "own"),
     ] {
         sandbox.set_env(name, value);
     }

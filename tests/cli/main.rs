@@ -15,6 +15,7 @@ mod discovery;
 mod doctor;
 mod edit;
 mod encrypt;
+mod examples;
 mod exchange;
 mod export;
 mod find;

@@ -271,6 +271,25 @@ fn what_cannot_be_joined_is_refused_and_left_as_it_is() {
 }
 
 #[test]
+fn a_name_that_became_free_may_be_given_again() {
+    for base in [true, false] {
+        let sandbox = parted(|sandbox| {
+            sandbox.set("a", "first");
+            sandbox.set("gone", "v");
+        });
+        theirs(&sandbox, &["mv", "a", "b"], "");
+        theirs(&sandbox, &["set", "a"], "second");
+        theirs(&sandbox, &["rm", "gone"], "");
+        theirs(&sandbox, &["set", "gone"], "back");
+        merge(&sandbox, base).ok();
+        assert_eq!(sandbox.list(), ["a", "b", "gone"]);
+        for (name, value) in [("a", "second"), ("b", "first"), ("gone", "back")] {
+            assert_eq!(sandbox.get(name), value.as_bytes());
+        }
+    }
+}
+
+#[test]
 fn names_that_meet_and_versions_that_are_too_many() {
     let sandbox = parted(|sandbox| {
         sandbox.set("a", "1");

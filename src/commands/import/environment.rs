@@ -33,6 +33,19 @@ const SECRETS: &[&str] = &[
 /// With these a word may also end: `PGPASSWORD`, `AUTHTOKEN`. No other word of any length ends so; `MONKEY` ends in one of the list.
 const ENDINGS: &[&str] = &["password", "passwd", "secret", "token", "apikey"];
 
+/// Our own variables that hold keys of vaults or lead to them: never entries of one.
+const OWN: &[&str] = &[
+    "VAULT_PASSPHRASE",
+    "VAULT_PASSPHRASE_CMD",
+    "VAULT_PASSPHRASE_FD",
+    "VAULT_PASSPHRASE_FILE",
+    "VAULT_IDENTITY",
+    "VAULT_KEY",
+    "VAULT_KEY_FILE",
+    "VAULT_SERVER_TOKEN",
+    "VAULT_SERVER_TOKEN_FILE",
+];
+
 /// Which variables are taken.
 pub(super) struct Selection<'a> {
     /// Their names begin with this, which does not count for what they are; empty for all.
@@ -43,15 +56,17 @@ pub(super) struct Selection<'a> {
     pub classic: bool,
 }
 
-/// The rows of the variables that are secrets, by name. Our own variables never are: they hold the keys of vaults.
+/// The rows of the variables that are secrets, by name.
 pub(super) fn rows(selection: &Selection<'_>) -> Result<Vec<Row>> {
     let pattern = selection.pattern.map(Pattern::new).transpose();
     let pattern = pattern.map_err(|error| Error::usage(format!("the pattern is not well-formed: {}", error.msg)))?;
     let mut rows = Vec::new();
     for (name, value) in std::env::vars_os() {
         let Some(name) = name.to_str() else { continue };
-        let own = name.starts_with("VAULT_");
-        if own || !name.starts_with(selection.prefix) || pattern.as_ref().is_some_and(|pattern| !pattern.matches(name)) {
+        if OWN.contains(&name)
+            || !name.starts_with(selection.prefix)
+            || pattern.as_ref().is_some_and(|pattern| !pattern.matches(name))
+        {
             continue;
         }
         let secret = match (selection.classic, &pattern) {

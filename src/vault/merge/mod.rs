@@ -258,39 +258,44 @@ impl Joining<'_> {
             }
         }
         for (uid, theirs) in &other {
-            match (own.get(uid), old(uid)) {
-                (Some(ours), _) if same(ours, theirs) => {}
-                (Some(_), Some(old)) if same(old, theirs) => {}
-                (Some(ours), old) => {
-                    let mut draft = self.join(ours, theirs, old)?;
-                    if draft.id != *ours.id() && !names.insert(draft.id.clone()) {
-                        draft.id = ours.id().clone();
-                        draft.conflicts.push("name".to_owned());
-                    }
-                    self.put(batch, draft, Some(ours), theirs, &mut merged)?;
-                    merged.changed += 1;
-                }
-                // Removed here, and as it was there.
-                (None, Some(old)) if same(old, theirs) => {}
-                (None, old) => {
-                    if let Some(ours) = by_name.remove(theirs.id()) {
-                        let draft = self.join(ours, theirs, None)?;
-                        self.put(batch, draft, Some(ours), theirs, &mut merged)?;
-                        merged.changed += 1;
-                        continue;
-                    }
-                    let mut draft = taken(theirs);
-                    if !names.insert(draft.id.clone()) {
-                        draft.id = free(&draft.id, &mut names)?;
-                        draft.conflicts.push("name".to_owned());
-                    }
-                    if old.is_some() {
-                        draft.conflicts.push("removed".to_owned());
-                    }
-                    self.put(batch, draft, None, theirs, &mut merged)?;
-                    merged.added += 1;
+            let Some(ours) = own.get(uid) else { continue };
+            if same(ours, theirs) || old(uid).is_some_and(|old| same(old, theirs)) {
+                continue;
+            }
+            let mut draft = self.join(ours, theirs, old(uid))?;
+            if draft.id != *ours.id() {
+                if names.insert(draft.id.clone()) {
+                    names.remove(ours.id());
+                } else {
+                    draft.id = ours.id().clone();
+                    draft.conflicts.push("name".to_owned());
                 }
             }
+            self.put(batch, draft, Some(ours), theirs, &mut merged)?;
+            merged.changed += 1;
+        }
+        // What is new comes last: a name that it has may have become free by then.
+        for (uid, theirs) in other.iter().filter(|(uid, _)| !own.contains_key(*uid)) {
+            if old(uid).is_some_and(|old| same(old, theirs)) {
+                // Removed here, and as it was there.
+                continue;
+            }
+            if let Some(ours) = by_name.remove(theirs.id()) {
+                let draft = self.join(ours, theirs, None)?;
+                self.put(batch, draft, Some(ours), theirs, &mut merged)?;
+                merged.changed += 1;
+                continue;
+            }
+            let mut draft = taken(theirs);
+            if !names.insert(draft.id.clone()) {
+                draft.id = free(&draft.id, &mut names)?;
+                draft.conflicts.push("name".to_owned());
+            }
+            if old(uid).is_some() {
+                draft.conflicts.push("removed".to_owned());
+            }
+            self.put(batch, draft, None, theirs, &mut merged)?;
+            merged.added += 1;
         }
         self.exposures(batch)?;
         merged.system_conflicts = self.system(batch)?;
