@@ -73,6 +73,7 @@ const CRATES: &[(&str, &[&str])] = &[
     ("commands", &["clap", "clap_complete", "clap_mangen", "directories", "indicatif"]),
     ("term", &["dialoguer"]),
     ("keychain", &["secret_service", "security_framework"]),
+    ("interchange", &["keepass"]),
 ];
 
 /// What ranks 0 to 4 leave to the edges: terminal, environment, wall clock. (`temp_dir` serves unit tests.)

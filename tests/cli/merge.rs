@@ -176,7 +176,8 @@ fn copies_without_a_common_state_are_joined_by_their_histories() {
             sandbox.set(name, "v");
         }
     });
-    ours(&sandbox, &["set", "o"], "ours");
+    // Whoever has the other's newest version as an older one of its own is the newer one, with its metadata too.
+    ours(&sandbox, &["set", "o", "--category", "c"], "ours");
     ours(&sandbox, &["set", "both"], "ours");
     theirs(&sandbox, &["set", "t"], "theirs");
     theirs(&sandbox, &["set", "both"], "theirs");
