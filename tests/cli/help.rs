@@ -10,7 +10,7 @@ pub fn commands() -> Vec<String> {
 #[test]
 fn the_commands_are_these() {
     let expected = "init get set list info rm mv cp edit find history rollback generate rotate export import encrypt decrypt check compact \
-                    backup restore diff key trust doctor completions man help";
+                    backup restore diff merge git key trust doctor completions man help";
     assert_eq!(commands().join(" "), expected);
 }
 
