@@ -144,7 +144,7 @@ fn parse(value: &SecretValue) -> Result<Wiped> {
         .map_err(|_| Error::new(ErrorKind::NotFound, "not_json", "the value is not JSON, so it has no fields"))
 }
 
-fn parse_json(bytes: &[u8]) -> Result<Value> {
+pub(super) fn parse_json(bytes: &[u8]) -> Result<Value> {
     refuse_private_keys(bytes)?;
     serde_json::from_slice(bytes).map_err(|error| {
         let place = format!("line {}, column {}", error.line(), error.column());

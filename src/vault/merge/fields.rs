@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::Side;
 use crate::secret::SecretValue;
-use crate::vault::field::Wiped;
+use crate::vault::field::{Wiped, parse_json};
 
 /// What became of two values, and the dotted paths at which both sides said something else.
 pub(super) struct Joined {
@@ -15,7 +15,8 @@ pub(super) struct Joined {
 
 /// Joins two JSON values; `None` if one of them is no object. Where both changed a field, that of the favoured side stands.
 pub(super) fn join(base: Option<&SecretValue>, own: &SecretValue, other: &SecretValue, favour: Side) -> Option<Joined> {
-    let parse = |value: &SecretValue| serde_json::from_slice(value.expose()).ok().map(Wiped);
+    // What the JSON library would take for something else is not taken apart, so nothing of it can change.
+    let parse = |value: &SecretValue| parse_json(value.expose()).ok().map(Wiped);
     let (own, other): (Wiped, Wiped) = (parse(own)?, parse(other)?);
     let base = base.and_then(parse);
     if !own.0.is_object() || !other.0.is_object() {
@@ -94,6 +95,8 @@ mod tests {
         // Without an ancestor only what is different is in conflict.
         assert_eq!(joined("", r#"{"a":1,"b":1}"#, r#"{"a":1,"c":1}"#, Side::Own), (r#"{"a":1,"b":1,"c":1}"#.to_owned(), vec![]));
         let text = |text: &str| SecretValue::from(text);
+        let number = text(r#"{"a":{"$serde_json::private::Number":"1"}}"#);
+        assert!(join(None, &number, &text(r#"{"b":1}"#), Side::Own).is_none());
         assert!(
             join(None, &text("[1]"), &text("[2]"), Side::Own).is_none()
                 && join(None, &text("{}"), &text("x"), Side::Own).is_none()
