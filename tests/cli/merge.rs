@@ -244,6 +244,19 @@ fn keys_may_be_changed_on_one_side() {
 }
 
 #[test]
+fn a_base_from_before_a_change_of_keys_that_both_have() {
+    let sandbox = parted(|sandbox| sandbox.set("a", "v"));
+    sandbox.vault(&["key", "add", "--label", "second", "--key-file", "second.key"]).run().ok();
+    fs::copy(sandbox.file(), sandbox.path("work/theirs")).unwrap();
+    sandbox.vault(&["key", "add", "--label", "third", "--key-file", "third.key", "--vault", "theirs"]).run().ok();
+    ours(&sandbox, &["set", "o"], "ours");
+    let file = sandbox.file();
+    sandbox.vault(&["merge", "base", file.to_str().unwrap(), "theirs"]).run().ok();
+    assert_eq!(sandbox.vault(&["get", "o", "-q", "--key-file", "third.key"]).run().ok().stdout, b"ours");
+    sandbox.vault(&["check"]).run().ok();
+}
+
+#[test]
 fn what_cannot_be_joined_is_refused_and_left_as_it_is() {
     let sandbox = parted(|sandbox| sandbox.set("a", "v"));
     theirs(&sandbox, &["set", "t"], "theirs");

@@ -109,8 +109,13 @@ impl Vault {
         if own == theirs {
             return Ok(Side::Own);
         }
-        let before = match base.filter(|base| base.id == self.id).and_then(|base| base.file.as_ref()) {
+        let base = match base.filter(|base| base.id == self.id).and_then(|base| base.file.as_ref()) {
             Some(base) => Some(base.store.header()?.without_epoch()),
+            None => None,
+        };
+        let before = match base.filter(|base| *base == own || *base == theirs) {
+            Some(base) => Some(base),
+            // The base may be from before a change of keys that both copies have.
             None => match self.parted(other)? {
                 // A header never changes within one file.
                 Some(common) if own_file.store.at(&common)?.is_some() => Some(own.clone()),
