@@ -39,6 +39,7 @@
 //! | 5 | [`keychain`] | remembers the key of a slot in the keychain of the system |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
 //! | 4 | [`interchange`] | rows to and from the formats of shells, tools and other secret stores; pure text work |
+//! | 4 | [`leaks`] | finding a vault's values, plain and encoded, in what other programs write |
 //! | 3 | [`store`] | the ordered, transactional key–value interface, the engine in a file, the one in memory |
 //! | 2 | [`mod@format`] | bytes to types and back, as `src/format/SPEC.md` says; no input, no output, no policy |
 //! | 1 | [`crypto`] | the only room that names a cipher crate; every key derivation and every label |
@@ -55,6 +56,7 @@ pub mod crypto;
 pub mod format;
 pub mod interchange;
 pub mod keychain;
+pub mod leaks;
 pub mod name;
 pub mod process;
 pub mod secret;

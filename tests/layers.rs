@@ -16,6 +16,7 @@ const RANKS: &[(&str, u8)] = &[
     ("store", 3),
     ("vault", 4),
     ("interchange", 4),
+    ("leaks", 4),
     ("process", 5),
     ("keychain", 5),
     ("agent", 6),
@@ -26,6 +27,7 @@ const RANKS: &[(&str, u8)] = &[
 /// Rooms that may use less than their rank allows: the room, and the beginnings of the only paths that it may name outside itself.
 const NARROW: &[(&str, &[&str])] = &[
     ("interchange", &["format::record::Kind", "format::record::MAX_LABELS", "secret", "name"]),
+    ("leaks", &["format::record::Kind", "secret", "crypto"]),
     ("process", &[]),
     ("keychain", &["crypto"]),
     ("format", &["crypto", "secret", "name"]),
@@ -46,6 +48,7 @@ const SHARED_COMMANDS: &[&str] = &[
     "identities",
     "keychain",
     "keys",
+    "leaks",
     "plugins",
     "recipients",
 ];

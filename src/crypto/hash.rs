@@ -29,6 +29,11 @@ impl fmt::Debug for Hash {
     }
 }
 
+/// The keyed BLAKE3 hash of `bytes`.
+pub fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Hash {
+    Hash(*blake3::keyed_hash(key, bytes).as_bytes())
+}
+
 /// BLAKE3 over bytes that come in parts.
 #[derive(Default)]
 pub struct Hasher(Box<blake3::Hasher>);

@@ -16,7 +16,7 @@ pub use age::{
     decrypt_identity_file, encrypt_age, encrypt_age_stream, encrypt_age_with_passphrase, is_age_file, is_plugin_name,
 };
 pub use fernet::{FernetToken, derive_fernet_key};
-pub use hash::{Hash, Hasher, sha256};
+pub use hash::{Hash, Hasher, keyed_hash, sha256};
 pub use kdf::{Argon2Cost, Argon2Problem, argon2id};
 pub use sign::{Signer, Verifier};
 pub use transcript::Transcript;
