@@ -12,11 +12,13 @@ pub mod generate;
 mod import;
 mod merge;
 mod read;
+mod reference;
 mod reseal;
 mod slots;
 mod standing;
 mod stream;
 mod system;
+mod template;
 mod unlock;
 mod witness;
 mod write;
@@ -33,9 +35,11 @@ pub use foreign::{ForeignKeys, Variable, check_age, verify_checksum, with_checks
 pub use import::{Import, ImportPolicy};
 pub use merge::{MergeConflict, Merged, Side};
 pub use read::{Filter, Found, Scope};
+pub use reference::Reference;
 pub use slots::{KeyNumber, KeyNumbers, KeysChanged, Limit, Rotation, SlotView};
 pub use stream::{StreamInfo, stream_info};
 pub use unlock::{Credential, KeptSlot, Locked, NewSlot, OpenedSlot, SlotInfo};
+pub use template::fill_template;
 pub use write::{Change, MakeWrite, Outcome, Write};
 
 use crate::crypto::{self, Attached, Hash};
