@@ -1,14 +1,17 @@
-//! What the process does for itself before anything else: no core dumps, no tracing, no death by a full file or a closed pipe. And memory for keys.
+//! What the process does for itself before anything else: no core dumps, no tracing, no death by a full file or a closed pipe. And memory for
+//! keys, and what a program that it starts needs: signals, and a session on a terminal.
 //!
 //! The one file of the library in which `unsafe` is allowed; each block has its reason.
 #![allow(unsafe_code)]
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd as _, BorrowedFd, OwnedFd, RawFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::Command;
 use std::ptr::NonNull;
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicUsize, Ordering};
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
@@ -22,11 +25,14 @@ pub fn harden() {
     // SAFETY: setting a signal to "ignore" runs no handler and touches no memory; no other thread exists yet. Without the first, writing beyond
     // RLIMIT_FSIZE kills the process in the middle of a commit instead of failing with EFBIG; without the second, so does a closed pipe.
     unsafe {
-        libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
-        libc::signal(libc::SIGPIPE, libc::SIG_IGN);
+        BEFORE[0].store(libc::signal(libc::SIGXFSZ, libc::SIG_IGN), Ordering::Relaxed);
+        BEFORE[1].store(libc::signal(libc::SIGPIPE, libc::SIG_IGN), Ordering::Relaxed);
     }
     reserve_standard_streams();
 }
+
+/// What was done about the two signals before.
+static BEFORE: [AtomicUsize; 2] = [const { AtomicUsize::new(libc::SIG_DFL) }; 2];
 
 /// Which of the standard streams the process was started without.
 static CLOSED: [AtomicBool; 3] = [const { AtomicBool::new(false) }; 3];
@@ -330,4 +336,167 @@ pub fn endings() -> io::Result<OwnedFd> {
 extern "C" fn note_ending(_signal: libc::c_int) {
     // SAFETY: write(2) is async-signal-safe, the byte is static, and a full pipe has said it already.
     unsafe { libc::write(ENDING.load(Ordering::Relaxed), b"x".as_ptr().cast(), 1) };
+/// Where the handler writes what it hears.
+static LISTENER: AtomicI32 = AtomicI32::new(-1);
+
+/// What a process that waits for another one must hear of: what it passes on, that something became of the other, and of its terminal.
+const HEARD: [libc::c_int; 9] = [
+    libc::SIGINT,
+    libc::SIGTERM,
+    libc::SIGHUP,
+    libc::SIGQUIT,
+    libc::SIGUSR1,
+    libc::SIGUSR2,
+    libc::SIGCHLD,
+    libc::SIGWINCH,
+    libc::SIGCONT,
+];
+
+/// Added to the number of a signal that comes from the terminal and not from a process.
+const FROM_SYSTEM: u8 = 0x80;
+
+/// The signals that came, one after the other.
+pub struct Signals(File);
+
+/// Makes signals something that is read, from now to the end of the process: to be called before there is a process to pass them on to, so that none
+/// is lost. Those that were ignored stay ignored.
+pub fn hear_signals() -> io::Result<Signals> {
+    let (read, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    rustix::io::ioctl_fionbio(&write, true)?;
+    LISTENER.store(std::os::fd::IntoRawFd::into_raw_fd(write), Ordering::Relaxed);
+    for signal in HEARD {
+        // SAFETY: the handler calls nothing but `write`, on a descriptor that is never closed. A zeroed `sigaction` is a valid one; both pointers are
+        // to locals that outlive the calls.
+        unsafe {
+            let mut action: libc::sigaction = std::mem::zeroed();
+            if libc::sigaction(signal, std::ptr::null(), &mut action) == 0 && action.sa_sigaction == libc::SIG_IGN {
+                continue;
+            }
+            action.sa_sigaction = hear as *const () as libc::sighandler_t;
+            action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
+            libc::sigemptyset(&mut action.sa_mask);
+            libc::sigaction(signal, &action, std::ptr::null_mut());
+        }
+    }
+    Ok(Signals(File::from(read)))
+}
+
+extern "C" fn hear(signal: libc::c_int, information: *const libc::siginfo_t, _: *const libc::c_void) {
+    // SAFETY: with SA_SIGINFO the system hands a valid pointer, or none.
+    let from_system = unsafe { information.as_ref() }.is_some_and(|information| information.si_code > 0);
+    let byte = signal as u8 | if from_system { FROM_SYSTEM } else { 0 };
+    // SAFETY: `write` is async-signal-safe; the byte is a local. If the pipe is full there is enough to be read.
+    unsafe { libc::write(LISTENER.load(Ordering::Relaxed), (&raw const byte).cast(), 1) };
+}
+
+impl Signals {
+    /// The next signal, and whether it comes from the system (the terminal, say); `None` if none came in this time.
+    pub fn next(&mut self, timeout: Option<std::time::Duration>) -> io::Result<Option<(i32, bool)>> {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        match poll(&mut [PollFd::new(&self.0, PollFlags::IN)], timeout.as_ref()) {
+            Ok(0) | Err(rustix::io::Errno::INTR) => return Ok(None),
+            ready => ready?,
+        };
+        let mut byte = [0];
+        io::Read::read_exact(&mut self.0, &mut byte)?;
+        Ok(Some((i32::from(byte[0] & !FROM_SYSTEM), byte[0] & FROM_SYSTEM != 0)))
+    }
+}
+
+/// Lets a command begin with what this process was started with, and not with what it ignores for itself.
+pub fn start_as_started(command: &mut Command) {
+    let restore = || {
+        for (signal, before) in [(libc::SIGXFSZ, &BEFORE[0]), (libc::SIGPIPE, &BEFORE[1])] {
+            // SAFETY: as in `harden`: default or ignore, no handler.
+            unsafe { libc::signal(signal, before.load(Ordering::Relaxed)) };
+        }
+        Ok(())
+    };
+    // SAFETY: the closure runs between fork and exec and calls only `signal`, which is async-signal-safe.
+    unsafe { command.pre_exec(restore) };
+}
+
+/// Lets a command begin as the foreground of a session of its own on `terminal`, under a process that leads the session and does nothing but wait:
+/// without a leader beside it, it could not be stopped (POSIX: the default action of a terminal's stop signals is not taken by an orphaned process
+/// group). The leader ends with the exit code, 128 + n for a signal n; it stops when the command is stopped, and continues it when it is continued.
+/// The number of the command's process is written to `report`.
+pub fn start_in_session(command: &mut Command, terminal: OwnedFd, report: OwnedFd) {
+    // SAFETY: the closure runs between fork and exec, and calls only async-signal-safe functions; it allocates nothing.
+    unsafe { command.pre_exec(move || begin_session(terminal.as_raw_fd(), report.as_raw_fd())) };
+}
+
+fn begin_session(terminal: RawFd, report: RawFd) -> io::Result<()> {
+    let check = |result: libc::c_int| if result == -1 { Err(io::Error::last_os_error()) } else { Ok(result) };
+    // SAFETY: system calls on numbers. Where `fork` returns in the child, there is still one thread, and the child goes on to `exec`.
+    let child = unsafe {
+        check(libc::setsid())?;
+        check(libc::ioctl(terminal, libc::TIOCSCTTY as _, 0))?;
+        check(libc::fork())?
+    };
+    if child > 0 {
+        lead_session(child, terminal, report);
+    }
+    // SAFETY: as above. The signal that would stop a background process here is blocked for the one call; both sides do it, whoever is first.
+    unsafe {
+        check(libc::setpgid(0, 0))?;
+        let mut stop: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&mut stop);
+        libc::sigaddset(&mut stop, libc::SIGTTOU);
+        libc::sigprocmask(libc::SIG_BLOCK, &stop, std::ptr::null_mut());
+        let foreground = check(libc::tcsetpgrp(terminal, libc::getpid()));
+        libc::sigprocmask(libc::SIG_UNBLOCK, &stop, std::ptr::null_mut());
+        foreground.map(drop)
+    }
+}
+
+/// The life of a session's leader. It never returns into the program that it is a copy of.
+fn lead_session(child: libc::pid_t, terminal: RawFd, report: RawFd) -> ! {
+    // SAFETY: system calls on numbers and locals, all of them async-signal-safe.
+    unsafe {
+        for signal in ENDINGS.into_iter().chain([libc::SIGTTOU, libc::SIGUSR1, libc::SIGUSR2, libc::SIGPIPE]) {
+            libc::signal(signal, libc::SIG_IGN);
+        }
+        for signal in [libc::SIGCHLD, libc::SIGCONT, libc::SIGWINCH] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
+        libc::setpgid(child, child);
+        libc::tcsetpgrp(terminal, child);
+        libc::write(report, (&raw const child).cast(), size_of_val(&child));
+        libc::dup2(terminal, 0);
+        // Among them the pipe by which whoever started this learns that the command runs: it must close.
+        for fd in 1..1024 {
+            libc::close(fd);
+        }
+        let mut status = 0;
+        loop {
+            if libc::waitpid(child, &mut status, libc::WUNTRACED) == -1 {
+                if io::Error::last_os_error().kind() == io::ErrorKind::Interrupted {
+                    continue;
+                }
+                libc::_exit(1);
+            }
+            if libc::WIFEXITED(status) {
+                libc::_exit(libc::WEXITSTATUS(status));
+            }
+            if libc::WIFSIGNALED(status) {
+                libc::_exit(128 + libc::WTERMSIG(status));
+            }
+            libc::kill(libc::getpid(), libc::SIGSTOP);
+            libc::tcsetpgrp(0, child);
+            libc::kill(-child, libc::SIGCONT);
+        }
+    }
+}
+
+/// Stops this process and its group, as the terminal would, until somebody continues it.
+pub fn stop_self() {
+    // SAFETY: dispositions and signals, no handler. The group is stopped first, while this process ignores the signal; then this very thread stops
+    // within `raise`.
+    unsafe {
+        libc::signal(libc::SIGTSTP, libc::SIG_IGN);
+        libc::kill(0, libc::SIGTSTP);
+        libc::signal(libc::SIGTSTP, libc::SIG_DFL);
+        libc::raise(libc::SIGTSTP);
+    }
 }

@@ -1,5 +1,6 @@
 //! Configuration: the user's `config.toml` and a project's `vault.toml`. Precedence: flag, variable, project, user, default.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -23,6 +24,7 @@ struct File {
     #[serde(default)]
     plugins: Vec<String>,
     plugin_timeout: Option<String>,
+    run: Option<RunTable>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -42,6 +44,20 @@ pub enum AgentStart {
     Unlock,
     /// Also whenever a passphrase was typed.
     OnDemand,
+}
+
+/// What `vault run` gives programs of a project, as the `[run]` table of its `vault.toml` says.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct RunTable {
+    /// Variables, with text, references or templates as values.
+    pub variables: BTreeMap<String, String>,
+    /// Only these entries.
+    pub only: Vec<String>,
+    /// Only entries of this category.
+    pub category: Option<String>,
+    /// What stands before the names of variables.
+    pub prefix: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -81,6 +97,8 @@ pub struct Config {
     pub plugins: Vec<String>,
     /// How long a plugin may take for an answer; only the user's own.
     pub plugin_timeout: Option<String>,
+    /// What `run` gives programs; only of a project.
+    pub run: RunTable,
     /// Files that were passed over because they belong to somebody else.
     pub ignored: Vec<PathBuf>,
 }
@@ -130,6 +148,7 @@ impl Config {
             config.environment = file.environment.or(config.environment);
             config.lock_timeout = file.lock_timeout.or(config.lock_timeout);
             config.keep_versions = file.keep_versions.or(config.keep_versions);
+            config.run = file.run.unwrap_or_default();
         }
         Ok(config)
     }

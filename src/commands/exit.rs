@@ -1,13 +1,27 @@
 //! Exit codes: the one map from kinds of errors, and the table that `vault help exit-codes` prints.
 
-use crate::vault::ErrorKind;
+use crate::vault::{Error, ErrorKind};
 
 /// Everything went as asked.
 pub const OK: u8 = 0;
 /// A command found what it looks for: differences, leaks.
 pub const FINDINGS: u8 = 10;
 
-/// The exit code of an error.
+/// `run` could not start the program because it is not executable.
+pub const NOT_EXECUTABLE: u8 = 126;
+/// `run` could not start the program because it is not there.
+pub const COMMAND_NOT_FOUND: u8 = 127;
+
+/// The exit code of an error: that of its kind, but for what a shell says in its own numbers.
+pub fn of(error: &Error) -> u8 {
+    match error.code() {
+        "not_executable" => NOT_EXECUTABLE,
+        "command_not_found" => COMMAND_NOT_FOUND,
+        _ => code(error.kind()),
+    }
+}
+
+/// The exit code of a kind of error.
 pub fn code(kind: ErrorKind) -> u8 {
     match kind {
         ErrorKind::Internal => 1,
@@ -39,9 +53,12 @@ Exit codes of vault. They do not change.
    7  busy: another process held the lock until --lock-timeout was over
    8  damaged, tampered with, or of a newer format
    9  expired
-  10  findings: check, diff --exit-code, key exposure, doctor
+  10  findings: scan, check, diff --exit-code, key exposure, doctor
   11  older than this machine has seen
   12  not permitted: limited key, untrusted key or slot, policy
   13  input or output failed
   14  network or remote
+
+`vault run` ends with the code of the program that it started, 128 + n if a signal n ended it, 126 if the program cannot be
+executed, 127 if there is none.
 ";

@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::ci::{self, Ci};
 use super::context::{Context, parse_category};
-use super::exchange::text_error;
+use super::exchange::{collect, entries, row, text_error};
 use super::exit;
 use super::files::{make_parent, write_private};
 use crate::crypto::{encrypt_age, encrypt_age_with_passphrase};
@@ -16,7 +16,7 @@ use crate::interchange::{self, Format, Row, Settings};
 use crate::name::EntryId;
 use crate::store::Walk;
 use crate::term::output;
-use crate::vault::{Entry, Error, Filter, Result, Scope, Vault};
+use crate::vault::{Error, Filter, Result, Scope};
 
 /// Print entries with their values in another format
 ///
@@ -113,22 +113,11 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
     let category = args.category.as_deref().map(parse_category).transpose()?;
     let vault = context.unlock()?;
     let whole = environment.is_none() && !args.format.has_variables();
-    let mut entries = collect(
-        &vault,
-        &Filter { scope: if whole { Scope::All } else { Scope::One(environment.clone()) }, category: category.clone() },
-    )?;
-    if environment.is_some() {
-        // What the environment does not have comes from the entries without one, as in `get`.
-        let own: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.id().name.clone()).collect();
-        for entry in collect(&vault, &Filter { scope: Scope::One(None), category })? {
-            let id = EntryId { environment: environment.clone(), name: entry.id().name.clone() };
-            // An entry of the environment that the category filter left out still stands before the general one.
-            if !own.contains(&id.name) && vault.entry(&id)?.is_none() {
-                entries.push(entry);
-            }
-        }
-        entries.sort_by(|a, b| a.id().name.cmp(&b.id().name));
-    }
+    let entries = if whole {
+        collect(&vault, &Filter { scope: Scope::All, category })?
+    } else {
+        entries(&vault, environment.as_ref(), category.as_ref())?
+    };
     let now = context.now();
     let mut rows = Vec::with_capacity(entries.len());
     let mut expired = 0;
@@ -185,27 +174,6 @@ fn credentials(context: &Context, rows: &[Row], prefix: &str, directory: &Path) 
         context.note(&format!("LoadCredential={name}:{}/{name}", output::printable(&place)));
     }
     Ok(exit::OK)
-}
-
-fn collect(vault: &Vault, filter: &Filter) -> Result<Vec<Entry>> {
-    let mut entries = Vec::new();
-    vault.entries(filter, &mut |entry| {
-        entries.push(entry);
-        Ok(Walk::Continue(()))
-    })?;
-    Ok(entries)
-}
-
-/// An entry as other formats take it.
-fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
-    let value = vault.value_of(entry, None)?;
-    let mut row = Row::new(entry.id().name.to_string(), entry.kind(), Zeroizing::new(value.expose().to_vec()));
-    row.environment = entry.id().environment.as_ref().map(ToString::to_string);
-    row.category = entry.category().map(ToString::to_string);
-    row.tags = entry.tags().iter().map(ToString::to_string).collect();
-    row.meta.clone_from(entry.meta());
-    row.expires = entry.expires();
-    Ok(row)
 }
 
 fn encrypt(context: &mut Context, args: &ExportArgs, text: &[u8]) -> Result<Vec<u8>> {

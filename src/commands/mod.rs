@@ -32,21 +32,27 @@ mod identities;
 mod import;
 mod info;
 mod init;
+mod inject;
 mod key;
 mod keychain;
 mod keys;
+mod leaks;
 mod list;
 mod lock;
 mod man;
+mod mask;
 mod merge;
 mod mv;
 mod plugins;
 mod present;
 mod recipients;
+mod redact;
 mod restore;
 mod rm;
 mod rollback;
 mod rotate;
+mod run;
+mod scan;
 mod set;
 mod status;
 mod trust;
@@ -102,6 +108,11 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(import::ImportArgs),
     subcommand!(encrypt::EncryptArgs),
     subcommand!(decrypt::DecryptArgs),
+    subcommand!(run::RunArgs, "exec"),
+    subcommand!(inject::InjectArgs),
+    subcommand!(redact::RedactArgs),
+    subcommand!(mask::MaskArgs),
+    subcommand!(scan::ScanArgs),
     subcommand!(check::CheckArgs),
     subcommand!(compact::CompactArgs),
     subcommand!(backup::BackupArgs),
@@ -221,7 +232,7 @@ fn report_usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
 }
 
 fn report(error: &Error, format: ErrorFormat) -> u8 {
-    let code = exit::code(error.kind());
+    let code = exit::of(error);
     match format {
         ErrorFormat::Text => {
             output::say(&format!("error: {}", output::printable(&error.to_string())));

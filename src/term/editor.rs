@@ -3,12 +3,12 @@
 use std::ffi::OsStr;
 use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use zeroize::Zeroizing;
 
-use crate::crypto;
+use super::memory::Place;
 use crate::process;
 use crate::secret::SecretValue;
 use crate::vault::{Error, ErrorKind, Result};
@@ -19,8 +19,8 @@ pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretVa
     let editor = variable("VISUAL")
         .or_else(|| variable("EDITOR"))
         .ok_or_else(|| Error::usage("no editor is set").hint("set VISUAL or EDITOR, or pipe the value to `vault set`"))?;
-    let place = Place::new()?;
-    let path = place.0.join("value");
+    let place = Place::new("vault-edit")?;
+    let path = place.path().join("value");
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -40,7 +40,7 @@ pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretVa
         .arg("sh")
         .args(options)
         .arg(&path)
-        .current_dir(&place.0)
+        .current_dir(place.path())
         .spawn()
         .map_err(cannot)?;
     let guard = guard();
@@ -75,40 +75,4 @@ fn strip_added_line_end(mut new: Zeroizing<Vec<u8>>, old: &[u8]) -> Zeroizing<Ve
         new.pop();
     }
     new
-}
-
-/// A directory of random name, 0700, that goes with everything in it when this is dropped.
-struct Place(PathBuf);
-
-impl Place {
-    fn new() -> Result<Self> {
-        let runtime = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
-        let memory = [runtime.as_deref(), Some(Path::new("/dev/shm"))].into_iter().flatten().find(|path| path.is_dir());
-        let base = memory.ok_or_else(|| {
-            Error::new(ErrorKind::Io, "no_memory_files", "there is no place for files in memory (XDG_RUNTIME_DIR, /dev/shm)")
-                .hint("pipe the value to `vault set` instead")
-        })?;
-        let random: [u8; 16] = crypto::random()?;
-        let path = base.join(format!("vault-edit-{}", crate::format::header::hex(&random)));
-        std::fs::DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .map_err(|error| Error::io("make a place for the file to edit", &error))?;
-        Ok(Self(path))
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        // Overwritten first: memory that is freed is not memory that is cleared.
-        if let Ok(files) = std::fs::read_dir(&self.0) {
-            for file in files.flatten() {
-                if let (Ok(metadata), Ok(mut open)) = (file.metadata(), std::fs::OpenOptions::new().write(true).open(file.path()))
-                {
-                    let _ = open.write_all(&vec![0; metadata.len() as usize]);
-                }
-            }
-        }
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
 }

@@ -2,5 +2,9 @@
 
 pub mod clipboard;
 pub mod editor;
+pub mod masking;
+pub mod memory;
 pub mod output;
 pub mod prompt;
+pub mod pty;
+pub mod resident;

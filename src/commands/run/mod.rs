@@ -1,0 +1,199 @@
+//! `vault run`
+
+mod files;
+mod variables;
+
+use std::ffi::{OsStr, OsString};
+use std::io;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+
+use clap::Args;
+
+use super::context::Context;
+use super::keys::UNLOCK_VARIABLES;
+use crate::leaks::Matcher;
+use crate::process;
+use crate::term::output;
+use crate::term::resident::{End, Masking, Resident};
+use crate::vault::{Error, ErrorKind, Result, Vault};
+use files::{FileKind, Files};
+use variables::Variables;
+
+/// Start a program with secrets in its environment
+///
+/// Without a shell, and with the program's own exit code. Which entries: all, or those of --only or --category; or, where --map, --env-file or
+/// the [run] table of vault.toml names variables and neither of the two is there, only these. An entry that is named and is not there stops
+/// everything before the program starts.
+///
+/// Variables are named as in `export`. Of two sources the later wins: the environment of vault itself (--preserve-env: it wins over all), entries,
+/// vault.toml, --env-file, --map. PATH, HOME, PS1, LD_* and DYLD_* are never set, and the variables that unlock the vault are not passed on.
+///
+/// Output that goes to something else than a terminal is masked, as `redact` does it; with --mask, also what goes to the terminal.
+#[derive(Args, Debug)]
+pub struct RunArgs {
+    /// Only these entries
+    #[arg(long, value_name = "NAMES", value_delimiter = ',')]
+    only: Vec<String>,
+    /// Only entries of this category
+    #[arg(long, value_name = "CATEGORY")]
+    category: Option<String>,
+    /// Set this variable to an entry, or to a field of it
+    #[arg(long, value_name = "ENV=NAME[#FIELD]")]
+    map: Vec<String>,
+    /// Put this before the name of each variable of an entry
+    #[arg(long, value_name = "PREFIX")]
+    prefix: Option<String>,
+    /// Set the variables of this dotenv file; values may be references (vault://NAME) or have them in {{ }}
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Pass on nothing but PATH, HOME, USER, LOGNAME, SHELL, TERM, TZ, TMPDIR, LANG and LC_*
+    #[arg(long)]
+    clean_env: bool,
+    /// Leave variables that are set already as they are
+    #[arg(long)]
+    preserve_env: bool,
+    /// Give each value in a file in memory that goes when the program ends, with its path in the variable; fifo: in a named pipe
+    #[arg(long, value_name = "KIND", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "file")]
+    files: Option<FileKind>,
+    /// Mask values also at a terminal
+    #[arg(long, overrides_with = "no_mask")]
+    mask: bool,
+    /// Mask nothing
+    #[arg(long, overrides_with = "mask")]
+    no_mask: bool,
+    /// End the program and start it anew when the vault has changed
+    #[arg(long)]
+    watch: bool,
+    /// Also entries that have expired
+    #[arg(long)]
+    allow_expired: bool,
+    /// Run this text in a shell (sh -c); words behind -- are its arguments
+    #[arg(long, value_name = "TEXT")]
+    shell: Option<OsString>,
+    /// The program and its arguments
+    #[arg(last = true, required_unless_present = "shell", value_name = "COMMAND", value_hint = clap::ValueHint::CommandWithArguments)]
+    command: Vec<OsString>,
+}
+
+pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
+    let vault = context.unlock()?;
+    let masked = !args.no_mask && (args.mask || !output::stdout_is_terminal() || !output::stderr_is_terminal());
+    let found = variables::find(context, &vault, &args)?;
+    let matcher = |found: &mut Variables| Arc::new(Matcher::new(found.take_units()));
+    let mut found = found;
+    if !masked && args.files.is_none() && !args.watch {
+        drop(vault);
+        return Err(exec(command(&args, found, None)?));
+    }
+    let masking = masked.then(|| Masking { matcher: matcher(&mut found), at_terminal: args.mask });
+    // Nothing can leak that nothing could be found of.
+    let masking = masking.filter(|masking| args.watch || !masking.matcher.is_empty());
+    if masking.is_none() && args.files.is_none() && !args.watch {
+        drop(vault);
+        return Err(exec(command(&args, found, None)?));
+    }
+    let files = args.files.map(Files::new).transpose()?;
+    let mut resident = Resident::new(masking).map_err(|error| Error::io("prepare for the program", &error))?;
+    loop {
+        let program = command(&args, found, files.as_ref())?;
+        let (name, mut seen) = (program.get_program().to_owned(), revision(&vault));
+        let mut next = None;
+        let mut changed = || {
+            let now = revision(&vault);
+            if now.is_none() || now == seen {
+                return false;
+            }
+            seen = now;
+            match variables::find(context, &vault, &args) {
+                Ok(new) => next = Some(new),
+                Err(error) => {
+                    context.note(&format!("warning: the program was not started anew: {}", output::printable(&error.to_string())))
+                }
+            }
+            next.is_some()
+        };
+        let changed: Option<&mut dyn FnMut() -> bool> = if args.watch { Some(&mut changed) } else { None };
+        let end = resident.run(program, changed).map_err(|error| cannot_start(&name, &error))?;
+        match (end, next) {
+            (End::Changed, Some(new)) => {
+                found = new;
+                resident.look_for(matcher(&mut found));
+                context.note("note: the vault has changed; the program is started anew");
+            }
+            (End::Code(code), _) => return Ok(code),
+            (End::Changed, None) => {
+                return Err(Error::new(ErrorKind::Internal, "internal", "a program was ended without a reason"));
+            }
+        }
+    }
+}
+
+/// The newest commit of the vault, if it can be read now.
+fn revision(vault: &Vault) -> Option<crate::store::Revision> {
+    vault.count().ok()?;
+    vault.facts().map(|facts| facts.revision)
+}
+
+/// What is passed on with --clean-env.
+const KEPT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG"];
+
+fn command(args: &RunArgs, found: Variables, files: Option<&Files>) -> Result<Command> {
+    let mut command = match &args.shell {
+        Some(text) => {
+            let mut command = Command::new("sh");
+            command.arg("-c").arg(text).arg("sh").args(&args.command);
+            command
+        }
+        None => {
+            let (program, arguments) = args.command.split_first().ok_or_else(|| Error::usage("there is no program behind --"))?;
+            let mut command = Command::new(program);
+            command.args(arguments);
+            command
+        }
+    };
+    if args.clean_env {
+        command.env_clear();
+        let kept = |name: &OsStr| name.to_str().is_some_and(|name| KEPT.contains(&name) || name.starts_with("LC_"));
+        command.envs(std::env::vars_os().filter(|(name, _)| kept(name)));
+    }
+    UNLOCK_VARIABLES.iter().for_each(|name| {
+        command.env_remove(name);
+    });
+    let is_set = |name: &str| (!args.clean_env || KEPT.contains(&name)) && std::env::var_os(name).is_some();
+    for (name, mut value) in found.all {
+        if args.preserve_env && is_set(&name) {
+            continue;
+        }
+        let value = match files {
+            Some(files) => files.put(&name, value)?.into_os_string(),
+            None if value.contains(&0) => {
+                return Err(
+                    Error::usage(format!("the value for {name} has a NUL, which no variable can hold")).hint("use --files")
+                );
+            }
+            None => OsString::from_vec(std::mem::take(&mut *value)),
+        };
+        command.env(name, value);
+    }
+    Ok(command)
+}
+
+/// Becomes the program. It returns only if that is not possible.
+fn exec(mut command: Command) -> Error {
+    process::start_as_started(&mut command);
+    let error = command.exec();
+    cannot_start(command.get_program(), &error)
+}
+
+fn cannot_start(program: &OsStr, error: &io::Error) -> Error {
+    let name = output::printable(&program.to_string_lossy());
+    match error.kind() {
+        io::ErrorKind::NotFound => Error::new(ErrorKind::NotFound, "command_not_found", format!("there is no program '{name}'"))
+            .hint("the first word behind -- is a program on the PATH, or a path; shell syntax needs --shell"),
+        _ => Error::new(ErrorKind::Io, "not_executable", format!("'{name}' cannot be executed: {error}")),
+    }
+}

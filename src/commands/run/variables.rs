@@ -1,0 +1,236 @@
+//! Which variables a program gets: of entries, of the project, of files, of the command line.
+
+use std::collections::{BTreeMap, HashMap};
+
+use zeroize::Zeroizing;
+
+use super::RunArgs;
+use crate::commands::context::{Context, parse_category, parse_name};
+use crate::commands::exchange::{entries, row, text_error};
+use crate::commands::files::read_file;
+use crate::commands::present;
+use crate::format::record::Kind;
+use crate::interchange::{self, Format, Row, variables};
+use crate::leaks::Units;
+use crate::name::{EntryId, Environment};
+use crate::secret::SecretValue;
+use crate::term::output;
+use crate::vault::{Entry, Error, ErrorKind, Reference, Result, Vault, fill_template};
+
+/// The variables of one start, and what is to be masked of them.
+pub struct Variables {
+    /// By name. A later source replaces an earlier one.
+    pub all: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    /// The values that came out of the vault.
+    pub units: Units,
+}
+
+impl Variables {
+    /// What is to be masked, which is asked for once.
+    pub fn take_units(&mut self) -> Units {
+        std::mem::replace(&mut self.units, Units::new(Units::LEAST, |_| false))
+    }
+}
+
+/// What decides where programs are found and which code runs in them is never a secret.
+pub fn is_refused(name: &str) -> bool {
+    ["PATH", "HOME", "PS1"].contains(&name) || name.starts_with("LD_") || name.starts_with("DYLD_")
+}
+
+/// Finds all variables. Whatever is asked for by name and cannot be had is an error.
+pub fn find(context: &mut Context, vault: &Vault, args: &RunArgs) -> Result<Variables> {
+    let table = context.config()?.run.clone();
+    let environment = context.environment()?;
+    let only = if args.only.is_empty() { &table.only } else { &args.only };
+    let category = args.category.as_ref().or(table.category.as_ref());
+    let category = category.map(|category| parse_category(category)).transpose()?;
+    let prefix = args.prefix.as_ref().or(table.prefix.as_ref()).map_or("", String::as_str);
+    let named_otherwise = !args.map.is_empty() || !args.env_file.is_empty() || !table.variables.is_empty();
+
+    let mut finder = Finder {
+        context,
+        vault,
+        environment: environment.clone(),
+        allow_expired: args.allow_expired,
+        found: Variables { all: BTreeMap::new(), units: Units::new(Units::LEAST, |_| false) },
+    };
+    if !only.is_empty() {
+        let mut rows = Vec::new();
+        for name in only {
+            let id = EntryId { environment: environment.clone(), name: parse_name(name.trim())? };
+            let entry = vault.entry_or_fallback(&id)?.ok_or_else(|| present::not_found(&id))?;
+            if category.is_some() && entry.category() != category.as_ref() {
+                return Err(Error::new(ErrorKind::NotFound, "not_found", format!("'{}' is not in this category", entry.id())));
+            }
+            finder.admit(&entry)?;
+            rows.push(row(vault, &entry)?);
+        }
+        finder.add_rows(rows, prefix, args.files.is_some())?;
+    } else if category.is_some() || !named_otherwise {
+        let rows =
+            finder.whatever_fits(&entries(vault, environment.as_ref(), category.as_ref())?, prefix, args.files.is_some())?;
+        finder.add_rows(rows, prefix, args.files.is_some())?;
+    }
+    for (name, text) in &table.variables {
+        finder.add_text(name, text.as_bytes())?;
+    }
+    for path in &args.env_file {
+        let text = read_file(path)?;
+        let file = path.display();
+        let place = |error: &dyn std::fmt::Display| Error::new(ErrorKind::Usage, "bad_format", format!("{file}: {error}"));
+        for row in interchange::read(Format::Dotenv, &text).map_err(|error| place(&error))? {
+            finder.add_text(&row.name, &row.value)?;
+        }
+    }
+    let mut mapped = Vec::new();
+    for mapping in &args.map {
+        let (name, target) = mapping.split_once('=').ok_or_else(|| Error::usage("--map is ENV=NAME, or ENV=NAME#FIELD"))?;
+        if mapped.contains(&name) {
+            return Err(Error::new(ErrorKind::Conflict, "variable_collision", format!("--map names {name} twice")));
+        }
+        mapped.push(name);
+        let reference = parse_target(target)?;
+        let value = finder.resolve(&reference)?;
+        finder.add(name, Zeroizing::new(value.expose().to_vec()))?;
+    }
+    let found = finder.found;
+    if context.global.verbose {
+        crate::commands::leaks::note_skipped(context, found.units.skipped());
+    }
+    Ok(found)
+}
+
+/// `NAME` or `NAME#FIELD`, both as they are, or a whole reference.
+fn parse_target(target: &str) -> Result<Reference> {
+    if target.starts_with(Reference::SCHEME) {
+        return Reference::parse(target);
+    }
+    let (name, field) = match target.split_once('#') {
+        Some((name, field)) => (name, Some(crate::vault::field::FieldPath::parse(field)?)),
+        None => (target, None),
+    };
+    Ok(Reference { name: parse_name(name)?, version: None, environment: None, field })
+}
+
+struct Finder<'a> {
+    context: &'a Context,
+    vault: &'a Vault,
+    environment: Option<Environment>,
+    allow_expired: bool,
+    found: Variables,
+}
+
+impl Finder<'_> {
+    fn admit(&self, entry: &Entry) -> Result<()> {
+        if self.allow_expired { Ok(()) } else { self.context.check_expiry(entry) }
+    }
+
+    fn add(&mut self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()> {
+        let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
+        if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
+            let shown = output::printable(name);
+            return Err(Error::usage(format!("'{shown}' is not the name of a variable: letters, digits and _, no digit first")));
+        }
+        if is_refused(name) {
+            return Err(Error::usage(format!("{name} is never set by vault run")).hint(
+                "it decides which programs run; set it outside, or give the variable another name with --map or --prefix",
+            ));
+        }
+        self.found.all.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    fn add_rows(&mut self, rows: Vec<Row>, prefix: &str, files: bool) -> Result<()> {
+        // A file takes any bytes; a variable of the same name keeps its place in the rules for names.
+        let mut bytes = HashMap::new();
+        let mut named = Vec::with_capacity(rows.len());
+        for row in rows {
+            let value = SecretValue::new(row.value);
+            self.found.units.add(&row.name, &value, row.kind);
+            let fits = std::str::from_utf8(value.expose()).is_ok_and(|text| !text.contains('\0'));
+            let mut stand_in = Row::new(row.name, row.kind, Zeroizing::new(value.expose().to_vec()));
+            stand_in.environment = row.environment;
+            if files && !fits && row.kind != Kind::Json {
+                (stand_in.kind, stand_in.value) = (Kind::Text, Zeroizing::default());
+                let name = variables(std::slice::from_ref(&stand_in), prefix).map_err(|error| text_error(&error))?;
+                bytes.extend(name.into_iter().map(|(name, _)| (name, Zeroizing::new(value.expose().to_vec()))));
+            }
+            named.push(stand_in);
+        }
+        for (name, mut value) in variables(&named, prefix).map_err(|error| text_error(&error))? {
+            let text = Zeroizing::new(std::mem::take(&mut *value).into_bytes());
+            let value = bytes.remove(&name).unwrap_or(text);
+            self.add(&name, value)?;
+        }
+        Ok(())
+    }
+
+    /// The rows of entries that nobody named one by one: what cannot be handed on is left out, and said to be.
+    fn whatever_fits(&self, entries: &[Entry], prefix: &str, files: bool) -> Result<Vec<Row>> {
+        let mut rows = Vec::new();
+        let (mut expired, mut closed, mut unfit) = (0, 0, Vec::new());
+        let now = self.context.now();
+        for entry in entries {
+            if entry.is_expired(now) && !self.allow_expired {
+                expired += 1;
+                continue;
+            }
+            let row = match row(self.vault, entry) {
+                Err(error) if error.kind() == ErrorKind::NotPermitted => {
+                    closed += 1;
+                    continue;
+                }
+                row => row?,
+            };
+            match variables(std::slice::from_ref(&row), prefix) {
+                Ok(names) if names.iter().any(|(name, _)| is_refused(name)) => unfit.push(row.name),
+                Err(interchange::Error::Value { .. }) if files && row.kind != Kind::Json => rows.push(row),
+                Err(interchange::Error::Value { .. } | interchange::Error::VariableName { .. }) => unfit.push(row.name),
+                // Other errors come again when all names are there.
+                _ => rows.push(row),
+            }
+        }
+        if expired > 0 {
+            self.context.note(&format!("note: {expired} expired entries were left out (--allow-expired includes them)"));
+        }
+        if closed > 0 {
+            self.context.note(&format!("note: {closed} entries were left out, the key at hand does not open them"));
+        }
+        if !unfit.is_empty() {
+            let names = unfit.iter().map(|name| output::printable(name)).collect::<Vec<_>>().join(", ");
+            self.context.note(&format!(
+                "note: left out, because no variable can have their name or value: {names} (--map gives another name)"
+            ));
+        }
+        Ok(rows)
+    }
+
+    /// A text of a file: a reference, or text with references in braces.
+    fn add_text(&mut self, name: &str, text: &[u8]) -> Result<()> {
+        let place = |error: Error| {
+            let said = Error::new(error.kind(), error.code(), format!("{}: {error}", output::printable(name)));
+            match error.hint_text() {
+                Some(hint) => said.hint(hint),
+                None => said,
+            }
+        };
+        let whole = std::str::from_utf8(text).ok().filter(|text| text.starts_with(Reference::SCHEME));
+        let value = match whole {
+            Some(reference) => {
+                let value = Reference::parse(reference).and_then(|reference| self.resolve(&reference)).map_err(place)?;
+                Zeroizing::new(value.expose().to_vec())
+            }
+            None => fill_template(text, &mut |reference| self.resolve(reference)).map_err(place)?,
+        };
+        self.add(name, value)
+    }
+
+    /// The value of a reference, which is masked from now on.
+    fn resolve(&mut self, reference: &Reference) -> Result<SecretValue> {
+        let (context, allow_expired) = (self.context, self.allow_expired);
+        let admit = &mut |entry: &Entry| if allow_expired { Ok(()) } else { context.check_expiry(entry) };
+        let (value, kind) = self.vault.resolve(reference, self.environment.as_ref(), admit)?;
+        self.found.units.add(reference.name.as_str(), &value, kind);
+        Ok(value)
+    }
+}
