@@ -130,6 +130,8 @@ pub struct FingerprintScanner {
     windows: Vec<u64>,
     by_window: HashMap<u16, Vec<usize>>,
     hashes: Vec<[u8; 32]>,
+    /// The length of the shortest value.
+    shortest: usize,
     unwrapped: Unwrapped,
 }
 
@@ -144,8 +146,9 @@ impl FingerprintScanner {
             windows[usize::from(window >> 6)] |= 1_u64 << (window & 63);
             by_window.entry(window).or_default().push(number);
         }
+        let shortest = list.values.iter().map(|one| one.length).min().unwrap_or(usize::MAX / 4);
         let hashes = list.values.iter().map(|one| key_bytes(&one.hash)).collect();
-        Self { rolling: Rolling::new(&key), key, windows, by_window, hashes, unwrapped: Unwrapped::default(), list }
+        Self { rolling: Rolling::new(&key), key, windows, by_window, hashes, shortest, unwrapped: Unwrapped::default(), list }
     }
 
     /// Looks through a document: as it is, and what it has in base64, hex and as `%XX` or JSON strings.
@@ -158,14 +161,14 @@ impl FingerprintScanner {
             found(Hit { line, form, names: vec![self.list.values[number].name.as_str()] });
         };
         self.find(text, &mut |at, number| report(at, Form::Plain, number));
-        for run in runs(text, is_base64) {
+        for run in runs(text, is_base64, self.shortest * 4 / 3) {
             // Where the groups begin is not known. The first character of a value in the middle of a group is half somebody else's.
             for place in 0..4.min(run.len()) {
                 let decoded = decode_base64(&text[run.start + place..run.end]);
                 self.find(&decoded, &mut |at, number| report(run.start + place + at * 4 / 3, Form::Base64, number));
             }
         }
-        for run in runs(text, |byte| byte.is_ascii_hexdigit()) {
+        for run in runs(text, |byte| byte.is_ascii_hexdigit(), self.shortest * 2) {
             for place in 0..2.min(run.len()) {
                 let decoded = decode_hex(&text[run.start + place..run.end]);
                 self.find(&decoded, &mut |at, number| report(run.start + place + at * 2, Form::Hex, number));
@@ -213,13 +216,13 @@ impl FingerprintScanner {
     }
 }
 
-/// The parts of a text that consist of such bytes and are long enough for a value.
-fn runs(text: &[u8], is: impl Fn(u8) -> bool) -> Vec<std::ops::Range<usize>> {
+/// The parts of a text that consist of such bytes and are as long as `least`.
+fn runs(text: &[u8], is: impl Fn(u8) -> bool, least: usize) -> Vec<std::ops::Range<usize>> {
     let mut runs = Vec::new();
     let mut start = 0;
     for (at, byte) in text.iter().chain(std::iter::once(&b'"')).enumerate() {
         if at == text.len() || !is(*byte) {
-            if at - start >= WINDOW {
+            if at > start && at - start >= least {
                 runs.push(start..at);
             }
             start = at + 1;
@@ -336,6 +339,7 @@ mod tests {
         ];
         for before in ["", "a", "ab", "abc"] {
             forms.push((STANDARD.encode(format!("{before}{STRONG}")), Form::Base64));
+            forms.push((format!("{before}{}", STANDARD.encode(STRONG)), Form::Base64));
             forms.push((format!("x{}", URL_SAFE_NO_PAD.encode(format!("{before}{STRONG}?"))), Form::Base64));
         }
         for (text, form) in forms {
@@ -345,6 +349,8 @@ mod tests {
             });
             assert_eq!(hits, [(2, form, "strong".to_owned())], "{text}");
         }
+        // The same beginning is not the same value.
+        scanner.scan(STRONG.replace('V', "W").as_bytes(), &mut |_| unreachable!("only the beginning is there"));
         scanner
             .scan(format!("{} correct horse battery staple", &STRONG[1..]).as_bytes(), &mut |_| unreachable!("nothing is there"));
     }

@@ -17,7 +17,7 @@ impl Unwrapped {
         self.runs.clear();
         if self.text.capacity() < original.len() {
             // Growing in place would leave the old bytes behind unwiped.
-            self.text = Zeroizing::new(Vec::with_capacity(original.len().max(4096)));
+            self.text = Zeroizing::new(Vec::with_capacity(original.len().max(self.text.capacity() * 2)));
         }
         let mut at = 0;
         let mut beginning = beginning;

@@ -196,6 +196,29 @@ mod tests {
         assert_eq!(out, b"Password: go s3cr********! ************\r\n");
     }
 
+    #[test]
+    fn what_was_masked_when_it_was_released_is_not_masked_again() {
+        let matcher = matcher(&[("abcdefgh", Kind::Text), ("abcdefghijkl", Kind::Text)]);
+        let mut masker = Masker::new(matcher, Style::Word);
+        let mut out = Vec::new();
+        masker.push(b"abcdefgh", &mut out);
+        masker.release(&mut out);
+        masker.push(b" ~", &mut out);
+        assert_eq!(out, b"[MASKED] ~");
+    }
+
+    #[test]
+    fn the_frame_of_a_key_is_no_secret_and_a_long_value_is_masked_in_parts() {
+        let long: String = (0..700).map(|number| format!("{number:03}")).collect();
+        let pem = "-----BEGIN KEY-----\nabcdefghijkl\n-----END KEY-----\n";
+        let matcher = matcher(&[(pem, Kind::Text), (&long, Kind::Text)]);
+        assert_eq!(masked(&matcher, &[b"-----BEGIN KEY-----\n-"]), "-----BEGIN KEY-----\n-");
+        assert_eq!(masked(&matcher, &[pem.as_bytes()]), "[MASKED]\n");
+        assert_eq!(masked(&matcher, &[b"<", &long.as_bytes()[..1024], b"<"]), "<[MASKED]<");
+        let whole = masked(&matcher, &[b"<", long.as_bytes(), b">"]);
+        assert!(whole.starts_with("<[MASKED]") && whole.ends_with("[MASKED]>") && !whole.contains("69"), "{whole}");
+    }
+
     proptest! {
         #[test]
         fn nothing_passes_in_any_form_and_nothing_else_is_lost(
