@@ -336,6 +336,8 @@ pub fn endings() -> io::Result<OwnedFd> {
 extern "C" fn note_ending(_signal: libc::c_int) {
     // SAFETY: write(2) is async-signal-safe, the byte is static, and a full pipe has said it already.
     unsafe { libc::write(ENDING.load(Ordering::Relaxed), b"x".as_ptr().cast(), 1) };
+}
+
 /// Where the handler writes what it hears.
 static LISTENER: AtomicI32 = AtomicI32::new(-1);
 

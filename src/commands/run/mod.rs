@@ -14,9 +14,8 @@ use std::sync::Arc;
 use clap::Args;
 
 use super::context::Context;
-use super::keys::UNLOCK_VARIABLES;
 use crate::leaks::Matcher;
-use crate::process;
+use crate::process::{self, UNLOCK_VARIABLES};
 use crate::term::output;
 use crate::term::resident::{End, Masking, Resident};
 use crate::vault::{Error, ErrorKind, Result, Vault};

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 
 use super::finder::Finder;
 use super::report::Report;
-use crate::commands::keys::UNLOCK_VARIABLES;
+use crate::process::UNLOCK_VARIABLES;
 use crate::vault::{Error, ErrorKind, Result};
 
 /// The form in which git gives each object: the rest is what the list of objects says beside its name.
