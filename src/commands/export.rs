@@ -13,8 +13,6 @@ use super::exit;
 use super::files::{make_parent, write_private};
 use crate::crypto::{encrypt_age, encrypt_age_with_passphrase};
 use crate::interchange::{self, Format, Row, Settings};
-use crate::name::EntryId;
-use crate::store::Walk;
 use crate::term::output;
 use crate::vault::{Error, Filter, Result, Scope};
 

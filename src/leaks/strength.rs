@@ -22,14 +22,20 @@ pub fn is_trivial(value: &[u8]) -> bool {
 /// guessers know, by these.
 pub fn bits(value: &[u8]) -> f64 {
     let frequencies = shannon(value);
+    let each = frequencies / value.len().max(1) as f64;
     let text = beginning(value);
     // Words are not better for the blanks between them.
     let joined = zeroize::Zeroizing::new(text.chars().filter(|c| c.is_alphanumeric()).collect::<String>());
     [&text, &joined].into_iter().fold(frequencies, |least, text| {
-        let estimate = zxcvbn::zxcvbn(text, &[]);
-        // Of what has no pattern at all the library knows only the length, and takes ten characters for an alphabet.
-        let patternless = estimate.sequence().iter().all(|part| matches!(part.pattern, MatchPattern::BruteForce));
-        if patternless { least } else { least.min(estimate.guesses_log10() * std::f64::consts::LOG2_10) }
+        // Part by part: the library's own total is a 64-bit number, and of what has no pattern it knows only the length.
+        let parts = zxcvbn::zxcvbn(text, &[]);
+        let parts = parts.sequence().iter().map(|part| match (&part.pattern, part.guesses) {
+            (MatchPattern::BruteForce, _) | (_, None) => part.token.len() as f64 * each,
+            (_, Some(guesses)) => (guesses.max(1) as f64).log2().min(part.token.len() as f64 * each),
+        });
+        let sum: f64 = parts.sum();
+        // What lies behind the characters that the library looks at is not counted.
+        least.min(sum)
     })
 }
 
@@ -61,6 +67,10 @@ mod tests {
         assert!(bits(b"correct horse battery staple") < 80.0);
         assert!(bits(b"12345678901234567890123456789012345678901234567890") < 80.0);
         assert!(bits(b"q7Zp0LmXw93KfBt6RcYd81Vh") > 80.0);
+        // Random, with what looks like a pattern in it.
+        assert!(bits(b"6c38ca0b5957d4ce7014882bc129dccb") > 80.0);
+        assert!(bits(b"YAhJXmdQ3udG7ZA1wsDddc0xcp79607f") > 80.0);
+        assert!(bits(b"Tr0ub4dor&3 Tr0ub4dor&3 Tr0ub4dor&3") < 80.0);
         assert!(bits(b"0c9d7f5e1a2b3c4d5e6f708192a3b4c5") > 80.0);
     }
 }

@@ -38,8 +38,8 @@ pub use read::{Filter, Found, Scope};
 pub use reference::Reference;
 pub use slots::{KeyNumber, KeyNumbers, KeysChanged, Limit, Rotation, SlotView};
 pub use stream::{StreamInfo, stream_info};
-pub use unlock::{Credential, KeptSlot, Locked, NewSlot, OpenedSlot, SlotInfo};
 pub use template::fill_template;
+pub use unlock::{Credential, KeptSlot, Locked, NewSlot, OpenedSlot, SlotInfo};
 pub use write::{Change, MakeWrite, Outcome, Write};
 
 use crate::crypto::{self, Attached, Hash};
