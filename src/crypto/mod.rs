@@ -14,6 +14,7 @@ pub use age::{
     AgeIdentity, AgeRecipient, Attached, Callbacks, Opens, PluginError, PluginIdentity, PluginProcess, RecipientKind,
     SshIdentity, StreamError, X25519Identity, decrypt_age, decrypt_age_stream, decrypt_age_with_passphrase,
     decrypt_identity_file, encrypt_age, encrypt_age_stream, encrypt_age_with_passphrase, is_age_file, is_plugin_name,
+    without_armor,
 };
 pub use fernet::{FernetToken, derive_fernet_key};
 pub use hash::{Hash, Hasher, keyed_hash, sha256};

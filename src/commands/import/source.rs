@@ -11,7 +11,7 @@ use super::super::files::{read_all, read_file, strip_line_end};
 use super::ImportArgs;
 use super::environment::{self, Selection};
 use super::password_store::{self, Encrypted};
-use crate::crypto::{AgeIdentity, CryptoError, decrypt_age_with_passphrase};
+use crate::crypto::{AgeIdentity, CryptoError, decrypt_age_with_passphrase, without_armor};
 use crate::interchange::{self, Format, Kind, Row, Source};
 use crate::term::output;
 use crate::vault::{Error, ErrorKind, Result};
@@ -228,8 +228,9 @@ fn passphrase(context: &Context, args: &ImportArgs, what: &str) -> Result<Zeroiz
 
 fn decrypt_with(identities: &[AgeIdentity], file: &[u8], path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let mut failure = None;
+    let file = without_armor(file).unwrap_or_default();
     for identity in identities {
-        match identity.open(file) {
+        match identity.open(&file) {
             Ok(Some(content)) => return Ok(content),
             Ok(None) | Err(CryptoError::Authentication) => {}
             Err(error) => failure = failure.or(Some(Error::from(error))),

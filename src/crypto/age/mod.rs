@@ -50,9 +50,14 @@ pub fn decrypt_age_with_passphrase(passphrase: &str, file: &[u8]) -> Result<Zero
 
 /// What an age file under a passphrase holds, armored or not: an identity file that its owner encrypted.
 pub fn decrypt_identity_file(passphrase: &str, file: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
-    let mut binary = Zeroizing::new(Vec::with_capacity(file.len()));
+    decrypt_age_with_passphrase(passphrase, &without_armor(file)?)
+}
+
+/// An age file as its bytes, without armor if it has one.
+pub fn without_armor(file: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let mut binary = Vec::with_capacity(file.len());
     age::armor::ArmoredReader::new(file).read_to_end(&mut binary).map_err(|_| CryptoError::Authentication)?;
-    decrypt_age_with_passphrase(passphrase, &binary)
+    Ok(binary)
 }
 
 /// Whether a file is an age file, by how it begins.
