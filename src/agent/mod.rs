@@ -1,6 +1,6 @@
 //! The agent: a process of the user's own that keeps what a slot gave between commands, so that a passphrase is asked for once.
 //!
-//! It holds the payloads of slots ([`KeptSlot`]) in locked memory, each for a time, and hands them to programs of the same user over a socket in a
+//! It holds the payloads of slots ([`KeptSlot`](crate::vault::KeptSlot)) in locked memory, each for a time, and hands them to programs of the same user over a socket in a
 //! directory that only the user may enter. It opens no vault, knows no value and writes nothing to disk. A vault whose keys changed has other stamps:
 //! what is held under the old ones is dropped when somebody asks.
 
