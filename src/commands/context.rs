@@ -293,7 +293,9 @@ impl Context {
             return Err(Error::usage("there is no value: standard input is closed, or /dev/null")
                 .hint("pipe it, or generate it; an empty value is piped too: printf '' | vault …"));
         }
-        let mut bytes = read_all(&mut std::io::stdin().lock(), 4096, "read standard input")?;
+        // Past the standard library's buffer, which is not wiped.
+        let mut input = process::inherited(0).map_err(|error| Error::io("read standard input", &error))?;
+        let mut bytes = read_all(&mut input, 4096, "read standard input")?;
         if !raw {
             strip_line_end(&mut bytes);
         }
