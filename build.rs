@@ -19,6 +19,10 @@ fn main() {
     if native && variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu" {
         link_support_library(&out);
         order_functions();
+        println!("cargo::rerun-if-env-changed=VAULT_KEEP_SYMBOLS");
+        if variable("PROFILE") == "release" && variable("VAULT_KEEP_SYMBOLS").is_empty() {
+            println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+        }
         println!("cargo::rerun-if-env-changed=VAULT_PIE");
         if variable("VAULT_PIE").is_empty() {
             println!("cargo::rustc-link-arg-bins=-no-pie");

@@ -34,8 +34,11 @@
 //! |---|---|---|
 //! | 7 | [`commands`] | one subcommand, one file; what they share is in a few named files beside them |
 //! | 6 | [`mod@agent`] | the process that keeps a vault unlocked between commands, and how commands talk to it |
-//! | 6 | [`term`] | standard streams, prompts, the editor, the clipboard |
-//! | 5 | [`process`] | what the process does for itself before anything else; the only file with `unsafe` blocks |
+//! | 6 | [`client`] | a server as its clients see it; the only room that names the HTTP client |
+//! | 6 | [`serve`] | the vault as a REST API; the only room with an executor |
+//! | 6 | [`term`] | standard streams, prompts, the editor, the clipboard, QR codes |
+//! | 5 | [`audit`] | the log of what was done with a vault: sealed, chained, append-only |
+//! | 5 | [`process`] | what the process does for itself before anything else; with the only files that have `unsafe` blocks |
 //! | 5 | [`keychain`] | remembers the key of a slot in the keychain of the system |
 //! | 4 | [`mod@vault`] | what the product means: unlocking, entries, versions, environments, what a machine remembers |
 //! | 4 | [`interchange`] | rows to and from the formats of shells, tools and other secret stores; pure text work |
@@ -51,6 +54,8 @@
 #![deny(missing_docs)]
 
 pub mod agent;
+pub mod audit;
+pub mod client;
 pub mod commands;
 pub mod crypto;
 pub mod format;
@@ -60,6 +65,7 @@ pub mod leaks;
 pub mod name;
 pub mod process;
 pub mod secret;
+pub mod serve;
 pub mod store;
 pub mod term;
 pub mod vault;

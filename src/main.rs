@@ -21,6 +21,10 @@ fn main() -> std::process::ExitCode {
     std::process::ExitCode::from(run())
 }
 
+/// What is freed is wiped.
+#[global_allocator]
+static ALLOCATOR: vault::process::Wiping = vault::process::Wiping;
+
 fn run() -> u8 {
     vault::process::harden();
     let arguments: Vec<OsString> = std::env::args_os().collect();
@@ -28,8 +32,10 @@ fn run() -> u8 {
     let code = std::panic::catch_unwind(|| vault::commands::run(&arguments));
     // The runtime's own end would do this: what a library printed without a line end is still in the buffer. Commands flush for themselves.
     let _ = std::io::stdout().flush();
+    vault::process::wipe_stack();
     code.unwrap_or(vault::commands::INTERNAL_ERROR)
 }
+
 /// The two functions of the C mathematical library that the program needs, from Rust: a shared library that is mapped at every start costs
 /// more than a `get` spends on cryptography (`docs/performance.md`). They stand in the program and not in the library, which must not change
 /// the functions of whoever embeds it.

@@ -103,10 +103,23 @@ impl EntryId {
         Self { environment: None, name }
     }
 
+    /// What names it on a command line of this program, behind all options: as a shell takes it.
+    pub fn as_arguments(&self) -> String {
+        let environment = self.environment.as_ref().map_or_else(String::new, |it| format!("-e {} ", quoted(it.as_str())));
+        let end = if self.name.as_str().starts_with('-') { "-- " } else { "" };
+        format!("{environment}{end}{}", quoted(self.name.as_str()))
+    }
+
     /// The environment as text, empty for none: the form that tree keys use.
     pub fn environment_text(&self) -> &str {
         self.environment.as_ref().map_or("", Environment::as_str)
     }
+}
+
+/// A word as a shell takes it.
+fn quoted(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:@%+=,".contains(c);
+    if text.chars().all(is_plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', "'\\''")) }
 }
 
 impl fmt::Display for EntryId {
@@ -122,6 +135,23 @@ impl fmt::Display for EntryId {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_shell_is_given_the_name_as_one_word() {
+        let id = |environment: Option<&str>, name: &str| EntryId {
+            environment: environment.map(|text| Environment::parse(text).unwrap()),
+            name: Name::parse(name).unwrap(),
+        };
+        for (environment, name, words) in [
+            (None, "db/password", "db/password"),
+            (Some("prod"), "a", "-e prod a"),
+            (Some("two words"), "it's $x", "-e 'two words' 'it'\\''s $x'"),
+            (None, "-x", "-- -x"),
+            (None, "ü", "'ü'"),
+        ] {
+            assert_eq!(id(environment, name).as_arguments(), words);
+        }
+    }
 
     #[test]
     fn limits_count_characters_not_bytes() {

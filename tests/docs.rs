@@ -133,7 +133,7 @@ fn links_lead_somewhere() {
 #[test]
 fn the_specification_has_the_numbers_of_the_code() {
     use vault::crypto::{self, Argon2Cost};
-    use vault::format::{BLOCK, commit, foreign, header, keyspace, page, record, stream};
+    use vault::format::{BLOCK, commit, foreign, header, keyspace, page, record, rotation, stream};
     use vault::{Category, Name};
 
     let spec = read("src/format/SPEC.md").replace('\n', " ");
@@ -161,6 +161,14 @@ fn the_specification_has_the_numbers_of_the_code() {
         format!("key (1 to {} bytes)", thousands(foreign::MAX_SECRET as u64)),
         format!("salt (0 to {} bytes)", thousands(foreign::MAX_SALT as u64)),
         format!("rounds (1 to {})", thousands(foreign::MAX_ITERATIONS.into())),
+        format!("new value (bytes, at most {})", thousands(rotation::MAX_PENDING as u64)),
+        format!("text of 1 to {} bytes", thousands(rotation::MAX_COMMAND as u64)),
+        format!(
+            "[time, text of at most {} bytes]: what happened, at most {}",
+            thousands(rotation::MAX_EVENT as u64),
+            rotation::MAX_EVENTS
+        ),
+        format!("to {} days after key 14", thousands(vault::vault::clock::AHEAD / 86_400_000)),
         format!(
             "length ≤ {} for a node and ≤ {} for an overflow page",
             thousands(page::MAX_NODE.into()),
@@ -205,7 +213,8 @@ fn the_specification_has_the_labels_of_the_code() {
     let code = read("src/crypto/keys.rs");
     let code = labels(code.split("#[cfg(test)]").next().unwrap(), '"');
     assert!(code.len() > 10, "{code:?}");
-    assert_eq!(labels(&read("src/format/SPEC.md"), '`'), code);
+    let documents = read("src/format/SPEC.md") + &read("src/audit/FORMAT.md");
+    assert_eq!(labels(&documents, '`'), code);
 }
 
 const MARK: &str = "= mark between two commands =";

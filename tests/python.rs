@@ -4,15 +4,18 @@
 //! `python3`. Without them these tests are skipped, unless VAULT_TEST_REQUIRE is set. `.ci/run` sets up all of it.
 #![allow(clippy::unwrap_used)]
 
+#[path = "interpreter/mod.rs"]
+mod interpreter;
 #[path = "view/mod.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod view;
 
 use std::fmt::Write as _;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use interpreter::python_command;
 use serde_json::{Value, json};
 
 #[test]
@@ -221,6 +224,36 @@ fn both_judge_altered_files_alike() {
     assert!(refused > requests.len() / 2, "{refused} of {} were refused", requests.len());
 }
 
+/// The client library that people have for the service whose routes these are, as it is published.
+#[test]
+fn a_client_of_another_service_works_with_the_server() {
+    let Some(python) = interpreter::python("opensecureconf_client, httpx") else { return };
+    let place = Place::new("client");
+    let passphrase = "correct horse battery";
+    place.run(&["init"], b"");
+    place.run(&["key", "add", "--label", "people", "--new-passphrase"], passphrase.as_bytes());
+    let token = place.run(&["token", "create", "--label", "listener", "--read"], b"");
+    let mut server = place.command(&["serve", "--listen", "127.0.0.1:0"]);
+    let mut server = server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut lines = BufReader::new(server.stderr.take().unwrap());
+    let mut line = String::new();
+    lines.read_line(&mut line).unwrap();
+    let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+    // Its lines are read, so that it can say what went wrong.
+    let log = std::thread::spawn(move || {
+        let mut log = String::new();
+        let _ = lines.read_to_string(&mut log);
+        log
+    });
+    let token = String::from_utf8(token).unwrap();
+    let arguments = [&url, passphrase, token.trim_end()];
+    let output = python_command(&python).arg(tests().join("python/client.py")).args(arguments).output().unwrap();
+    server.kill().unwrap();
+    server.wait().unwrap();
+    let log = log.join().unwrap();
+    assert!(output.status.success(), "{}\n{log}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// Names and values that escaping, shells, terminals and text formats get wrong.
 fn hostile() -> Vec<(String, Value)> {
     let texts = [
@@ -281,27 +314,9 @@ fn tests() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests")
 }
 
-/// The interpreter that has the packages, if there is one.
+/// The interpreter, if it has the reader's packages.
 fn python() -> Option<PathBuf> {
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("python-venv").join("bin/python");
-    let python = match std::env::var_os("VAULT_TEST_PYTHON") {
-        Some(path) => PathBuf::from(path),
-        None if venv.exists() => venv,
-        None => PathBuf::from("python3"),
-    };
-    let found = python_command(&python).args(["-c", "import argon2, blake3, cryptography, nacl, pyrage, tomllib"]).output();
-    if found.is_ok_and(|output| output.status.success()) {
-        return Some(python);
-    }
-    assert!(std::env::var_os("VAULT_TEST_REQUIRE").is_none(), "{} has not the packages of tests/python", python.display());
-    println!("skipped: {} has not the packages of tests/python/requirements.txt", python.display());
-    None
-}
-
-fn python_command(python: &Path) -> Command {
-    let mut command = Command::new(python);
-    command.env("PYTHONDONTWRITEBYTECODE", "1");
-    command
+    interpreter::python("argon2, blake3, cryptography, nacl, pyrage, tomllib")
 }
 
 /// The reader's answers to requests, from one process.
@@ -338,18 +353,21 @@ impl Place {
         Self(path)
     }
 
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vault"));
+        command.args(["--vault", "a.vault"]).args(arguments);
+        command.current_dir(&self.0).env_clear().env("HOME", &self.0);
+        // The option would be the key that `init` makes a slot for, and the one that `key add` adds.
+        match arguments {
+            ["init", ..] => command.args(["--key-file", "key"]),
+            _ => command.env("VAULT_KEY_FILE", "key"),
+        };
+        command
+    }
+
     fn run(&self, arguments: &[&str], input: &[u8]) -> Vec<u8> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_vault"))
-            .args(["--vault", "a.vault", "--key-file", "key"])
-            .args(arguments)
-            .current_dir(&self.0)
-            .env_clear()
-            .env("HOME", &self.0)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            self.command(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut pipe = child.stdin.take().unwrap();
         let input = input.to_vec();
         // From a thread of its own: the output may fill its pipe before all input is taken. A command that reads nothing closes it.

@@ -8,7 +8,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fs::{Mode, OFlags};
+use rustix::fs::Mode;
 use rustix::time::{ClockId, clock_gettime};
 use zeroize::Zeroizing;
 
@@ -17,6 +17,7 @@ use super::holdings::KeptKeys;
 use super::protocol::{Answer, MAX, PREFIX, Request};
 use crate::process;
 use crate::store::file::lock;
+use crate::store::file::storage::FLAGS;
 
 /// More connections wait in the system's queue.
 const MOST_CONNECTIONS: usize = 64;
@@ -47,11 +48,9 @@ impl Server {
     /// If the place is not the user's alone, or the socket cannot be made.
     pub fn start() -> io::Result<Option<Self>> {
         let place = Place::of_user(true)?;
-        // A pipe that somebody put there must not be waited for.
-        let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32;
         let mut options = OpenOptions::new();
         let lock =
-            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(flags).open(place.lock())?;
+            options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(FLAGS).open(place.lock())?;
         if !lock::try_exclusive(&lock)? {
             return Ok(None);
         }

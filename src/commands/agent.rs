@@ -22,6 +22,7 @@ pub struct AgentArgs {
 }
 
 pub fn run(context: &mut Context, args: AgentArgs) -> Result<u8> {
+    process::forbid_core_dumps();
     if args.on_demand {
         process::let_go_of_descriptors();
         // It fails for the leader of a process group, which leads a session of its own or was started by hand.

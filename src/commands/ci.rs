@@ -5,6 +5,7 @@ use zeroize::Zeroizing;
 
 use super::context::{Context, text_variable};
 use crate::interchange;
+use crate::secret::Growing;
 use crate::term::output;
 
 /// Whose log values are to be masked in.
@@ -57,7 +58,9 @@ pub fn mask<'a>(context: &Context, ci: Option<Ci>, values: impl IntoIterator<Ite
             }
             output::say(&command(line));
             // As JSON spells it, where that is something else.
-            let spelled = Zeroizing::new(serde_json::to_string(line).unwrap_or_default());
+            let mut spelled = Growing::default();
+            serde_json::to_writer(&mut spelled, line).expect("text can be written into memory");
+            let spelled = std::str::from_utf8(spelled.expose()).unwrap_or_default();
             let spelled = spelled.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(line);
             if spelled != line {
                 output::say(&command(spelled));

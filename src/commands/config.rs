@@ -2,9 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::context::parse_duration;
+use super::hooks::Hook;
+use crate::audit::Sync;
 use crate::crypto::is_plugin_name;
 use crate::vault::{Error, ErrorKind, Result, WitnessPolicy};
 
@@ -25,6 +29,69 @@ struct File {
     plugins: Vec<String>,
     plugin_timeout: Option<String>,
     run: Option<RunTable>,
+    config: Option<ConfigTable>,
+    audit: Option<AuditTable>,
+    #[serde(default)]
+    hook: Vec<Hook>,
+    serve: Option<toml::Table>,
+    rotation: Option<RotationTable>,
+    #[serde(default)]
+    tiers: BTreeMap<String, Tier>,
+}
+
+/// The log of what is done with a vault.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct AuditTable {
+    /// Whether there is one; there is unless this says no.
+    pub enabled: Option<bool>,
+    /// Whether nothing is read that cannot be recorded.
+    pub required: Option<bool>,
+    /// `always`, or after which time a process that stays makes durable what it wrote.
+    pub sync: Option<String>,
+    /// How many days records are kept; 0: for ever.
+    pub retention_days: Option<u64>,
+    /// Where the logs are, if not beside the vaults.
+    pub directory: Option<PathBuf>,
+}
+
+impl AuditTable {
+    /// When what was written is made durable.
+    pub fn sync(&self) -> Result<Sync> {
+        Ok(match self.sync.as_deref() {
+            Some("always") => Sync::Always,
+            Some(text) => Sync::Every(Duration::from_millis(parse_duration(text)?)),
+            None if self.required == Some(true) => Sync::Always,
+            None => Sync::Every(Duration::from_millis(100)),
+        })
+    }
+}
+
+/// The `[serve]` table, as `serve` reads it.
+#[derive(Debug, Clone)]
+pub struct ServeTable {
+    /// Where the file is: paths in it are from there.
+    pub base: PathBuf,
+    /// Its words.
+    pub words: toml::Table,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+struct RotationTable {
+    grace: Option<String>,
+}
+
+/// What entries of a tier get unless they have a schedule of their own. It says nothing that could be run.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Tier {
+    /// How often they get another value.
+    pub every: Option<String>,
+    /// What generates it.
+    pub generate: Option<String>,
+    /// How long the old one counts afterwards.
+    pub grace: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -58,6 +125,20 @@ pub struct RunTable {
     pub category: Option<String>,
     /// What stands before the names of variables.
     pub prefix: Option<String>,
+}
+
+/// The layers of a project's configuration, as the `[config]` table of its `vault.toml` says.
+#[derive(Debug, Default, Clone, Deserialize)]
+#[serde(rename_all = "kebab-case", default)]
+pub struct ConfigTable {
+    /// Files, in their order.
+    pub files: Vec<PathBuf>,
+    /// What variables of the environment begin with that are laid over them.
+    pub from_env: Option<String>,
+    /// Whose files are laid over the others.
+    pub profile: Option<String>,
+    /// Places, with the entries whose values go there.
+    pub map: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Copy, Deserialize)]
@@ -99,6 +180,18 @@ pub struct Config {
     pub plugin_timeout: Option<String>,
     /// What `run` gives programs; only of a project.
     pub run: RunTable,
+    /// The layers of its configuration; likewise.
+    pub layers: ConfigTable,
+    /// The log of what is done; only the user's own, for a project must not choose what is recorded.
+    pub audit: AuditTable,
+    /// What is run when something was done; only the user's own, for a project must not choose programs.
+    pub hooks: Vec<Hook>,
+    /// How the server behaves, as `serve` reads it; only the user's own, for a project must not choose who may connect.
+    pub serve: Option<ServeTable>,
+    /// How long the value before a rotation counts afterwards.
+    pub grace: Option<String>,
+    /// What entries of a tier get, by its name.
+    pub tiers: BTreeMap<String, Tier>,
     /// Files that were passed over because they belong to somebody else.
     pub ignored: Vec<PathBuf>,
 }
@@ -141,6 +234,17 @@ impl Config {
             }
             config.plugins = file.plugins;
             config.plugin_timeout = file.plugin_timeout;
+            super::hooks::check(&file.hook, &path)?;
+            config.hooks = file.hook;
+            config.serve = file.serve.map(|words| ServeTable { base: base.to_owned(), words });
+            config.audit = file.audit.unwrap_or_default();
+            config.audit.directory = config.audit.directory.map(|directory| base.join(directory));
+            if config.audit.enabled == Some(false) && config.audit.required == Some(true) {
+                let message = format!("{}: audit.required needs audit.enabled", path.display());
+                return Err(Error::new(ErrorKind::Usage, "bad_configuration", message));
+            }
+            config.grace = file.rotation.and_then(|rotation| rotation.grace);
+            config.tiers = file.tiers;
         }
         if let Some((path, file)) = project {
             let base = path.parent().unwrap_or(Path::new("/"));
@@ -149,6 +253,15 @@ impl Config {
             config.lock_timeout = file.lock_timeout.or(config.lock_timeout);
             config.keep_versions = file.keep_versions.or(config.keep_versions);
             config.run = file.run.unwrap_or_default();
+            config.layers = file.config.unwrap_or_default();
+            config.layers.files = config.layers.files.iter().map(|file| base.join(file)).collect();
+            config.grace = file.rotation.and_then(|rotation| rotation.grace).or(config.grace);
+            for (name, tier) in file.tiers {
+                let old = config.tiers.remove(&name).unwrap_or_default();
+                let (every, generate, grace) =
+                    (tier.every.or(old.every), tier.generate.or(old.generate), tier.grace.or(old.grace));
+                config.tiers.insert(name, Tier { every, generate, grace });
+            }
         }
         Ok(config)
     }

@@ -1,22 +1,28 @@
 //! What commands share: global options, where the vault is, how it is unlocked, how errors look.
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::{Args, ValueEnum};
 use directories::ProjectDirs;
+use zeroize::Zeroizing;
 
 use super::config::Config;
-use super::files::{read_all, strip_line_end};
+use super::exit;
+use super::files::{read_all, standard_input, strip_line_end};
+use super::hooks::Happened;
 use super::plugins::Attended;
+use super::record::Recording;
 use crate::crypto::Attached;
 use crate::name::{Category, EntryId, Environment, Name, Tag};
 use crate::process;
 use crate::secret::SecretValue;
 use crate::term::output;
 use crate::term::prompt::Prompter;
-use crate::vault::{Credential, Entry, Error, ErrorKind, Locked, OpenedSlot, Options, Result, Vault, WitnessPolicy};
+use crate::vault::clock::duration;
+use crate::vault::{Credential, Error, ErrorKind, Locked, OpenedSlot, Options, Result, Vault, WitnessPolicy};
 
 /// Options that every command takes, before or behind its name.
 #[derive(Args, Debug, Default, Clone)]
@@ -25,6 +31,10 @@ pub struct Global {
     /// The vault file [default: VAULT_FILE, then vault.toml upward, then the user's configuration, then default.vault]
     #[arg(long, global = true, value_name = "PATH", value_hint = clap::ValueHint::FilePath)]
     pub vault: Option<PathBuf>,
+    /// The entries are with this server, and not in a file: https://HOST, http://127.0.0.1:9000, unix:PATH (also VAULT_SERVER); the token comes from
+    /// VAULT_SERVER_TOKEN_FILE or VAULT_SERVER_TOKEN
+    #[arg(long, global = true, value_name = "URL", hide_short_help = true)]
+    pub server: Option<String>,
     /// The environment of the entry
     #[arg(short = 'e', long = "env", global = true, value_name = "NAME")]
     pub env: Option<String>,
@@ -49,6 +59,9 @@ pub struct Global {
     /// Accept a copy that is older than one that this machine has seen
     #[arg(long, global = true, hide_short_help = true)]
     pub accept_older: bool,
+    /// Believe the clock of this machine, though it is far from the time of the vault's newest commit
+    #[arg(long, global = true, hide_short_help = true)]
+    pub trust_clock: bool,
     /// Never ask anything
     #[arg(long, global = true)]
     pub no_input: bool,
@@ -99,12 +112,29 @@ pub struct Context {
     pub(super) without_keychain: bool,
     /// What keys are given from here, once it was needed.
     callbacks: Option<Attached>,
+    /// What is recorded of this run.
+    pub(super) recording: Recording,
+    /// What hooks are to hear of.
+    pub(super) happened: Happened,
+    /// Whether it was said that the clock is not believed.
+    pub(super) clock_doubted: Cell<bool>,
 }
 
 impl Context {
     /// A run with these options; configuration is read when it is needed.
     pub fn new(global: Global) -> Self {
-        Self { global, config: None, credential: None, is_given: false, without_keychain: false, callbacks: None }
+        process::begin_wiping();
+        Self {
+            global,
+            config: None,
+            credential: None,
+            is_given: false,
+            without_keychain: false,
+            callbacks: None,
+            recording: Recording::default(),
+            happened: Happened::default(),
+            clock_doubted: Cell::new(false),
+        }
     }
 
     /// The time, in milliseconds since 1970.
@@ -119,6 +149,11 @@ impl Context {
             ErrorFormat::Text => output::say(text),
             ErrorFormat::Json => output::say(&serde_json::json!({ "version": 1, "note": text }).to_string()),
         }
+    }
+
+    /// An error on standard error that is not the end of the run.
+    pub fn say_error(&self, error: &Error) {
+        report(error, self.global.errors);
     }
 
     pub(super) fn config(&mut self) -> Result<&Config> {
@@ -138,7 +173,11 @@ impl Context {
     }
 
     /// Where the vault file is: `--vault`, `VAULT_FILE`, the project's `vault.toml`, the user's configuration, `default.vault`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`] if the entries of this run are with a server.
     pub fn vault_path(&mut self) -> Result<PathBuf> {
+        self.refuse_server()?;
         if let Some(path) = self.global.vault.clone().or_else(|| path_variable("VAULT_FILE")) {
             return Ok(path);
         }
@@ -150,6 +189,11 @@ impl Context {
             None => Err(Error::new(ErrorKind::NoVault, "no_vault", "there is no home directory, so no default vault")
                 .hint("say where the vault is with --vault or VAULT_FILE")),
         }
+    }
+
+    /// The configuration, if it was read already.
+    pub(super) fn known_config(&self) -> Option<&Config> {
+        self.config.as_ref()
     }
 
     /// The environment of this run, if any.
@@ -181,6 +225,11 @@ impl Context {
         self.is_given = true;
     }
 
+    /// Forgets the key: this run opens nothing more.
+    pub fn forget_credential(&mut self) {
+        self.credential = None;
+    }
+
     /// Opens and unlocks the vault at `path`.
     pub fn unlock_at(&mut self, path: &Path) -> Result<Vault> {
         let options = self.options()?;
@@ -190,7 +239,10 @@ impl Context {
     /// Opens a vault without comparing it with what this machine remembers: for comparing and copying.
     pub fn unlock_exempt(&mut self, path: &Path) -> Result<Vault> {
         let options = Options { witness: WitnessPolicy::Off, ..self.options()? };
-        self.unlock_with(path, options)
+        let vault = self.unlock_with(path, options)?;
+        let own = self.vault_path().ok().and_then(|own| own.canonicalize().ok());
+        self.recording.is_copy(&vault, own);
+        Ok(vault)
     }
 
     /// Opens a vault and accepts what it is.
@@ -201,9 +253,10 @@ impl Context {
 
     fn unlock_with(&mut self, path: &Path, options: Options) -> Result<Vault> {
         let locked = Locked::open(path)?;
-        let (slot, to_hand_over) = self.open_or_take_slot(&locked)?;
-        let resolved = locked.path().to_owned();
-        let vault = locked.unlock_with(slot, options)?;
+        let (id, resolved) = (locked.id_bytes(), locked.path().to_owned());
+        let unlocked = self.open_or_take_slot(&locked).and_then(|(slot, kept)| Ok((locked.unlock_with(slot, options)?, kept)));
+        let (vault, to_hand_over) = unlocked.inspect_err(|error| self.record_refused_unlock(id, &resolved, error))?;
+        process::wipe_stack();
         self.note_warnings(&vault);
         // Only what was verified, and is what was expected.
         if let Some(slot) = to_hand_over {
@@ -228,7 +281,13 @@ impl Context {
 
     /// How long a writer waits for its turn.
     pub fn lock_timeout(&mut self) -> Result<Duration> {
-        let configured = self.config()?.lock_timeout.clone();
+        self.config()?;
+        self.lock_patience()
+    }
+
+    /// [`Context::lock_timeout`], from the configuration as far as it was read.
+    pub(super) fn lock_patience(&self) -> Result<Duration> {
+        let configured = self.config.as_ref().and_then(|config| config.lock_timeout.clone());
         match self.global.lock_timeout.clone().or(configured) {
             Some(text) => Ok(Duration::from_millis(parse_duration(&text)?)),
             None => Ok(Options::default().lock_timeout),
@@ -252,9 +311,10 @@ impl Context {
         self.callbacks = Some(Attached::default());
     }
 
-    fn options(&mut self) -> Result<Options> {
+    pub(super) fn options(&mut self) -> Result<Options> {
         let lock_timeout = self.lock_timeout()?;
         let callbacks = self.callbacks()?;
+        let tiers = self.tier_intervals()?;
         let config = self.config()?;
         let (keep, witness) = (config.keep_versions, config.witness);
         Ok(Options {
@@ -265,8 +325,16 @@ impl Context {
             fingerprint: self.global.expect_vault.clone().or_else(|| text_variable("VAULT_FINGERPRINT")),
             lock_timeout,
             keep_versions: keep.unwrap_or(10),
+            tiers,
+            cached_pages: Options::default().cached_pages,
+            trust_clock: self.global.trust_clock,
             callbacks,
         })
+    }
+
+    /// Whether colours are not wanted.
+    pub fn without_colours(&self) -> bool {
+        self.global.no_color || text_variable("NO_COLOR").is_some()
     }
 
     /// A terminal to ask on, if asking is allowed.
@@ -293,23 +361,33 @@ impl Context {
             return Err(Error::usage("there is no value: standard input is closed, or /dev/null")
                 .hint("pipe it, or generate it; an empty value is piped too: printf '' | vault …"));
         }
-        // Past the standard library's buffer, which is not wiped.
-        let mut input = process::inherited(0).map_err(|error| Error::io("read standard input", &error))?;
-        let mut bytes = read_all(&mut input, 4096, "read standard input")?;
+        let mut bytes = read_all(&mut standard_input()?, 4096, "read standard input")?;
         if !raw {
             strip_line_end(&mut bytes);
         }
         Ok(SecretValue::new(bytes))
     }
+}
 
-    /// Refuses an expired entry, unless that is allowed.
-    pub fn check_expiry(&self, entry: &Entry) -> Result<()> {
-        if entry.is_expired(self.now()) {
-            return Err(Error::new(ErrorKind::Expired, "expired", format!("'{}' has expired", entry.id()))
-                .hint("set a new value, or read it all the same with --allow-expired"));
+/// Says an error on standard error; its exit code.
+pub fn report(error: &Error, format: ErrorFormat) -> u8 {
+    let code = exit::of(error);
+    match format {
+        ErrorFormat::Text => {
+            output::say(&format!("error: {}", output::printable(&error.to_string())));
+            if let Some(hint) = error.hint_text() {
+                output::say(&format!("hint: {}", output::printable(hint)));
+            }
         }
-        Ok(())
+        ErrorFormat::Json => {
+            let object = serde_json::json!({
+                "version": 1,
+                "error": { "code": error.code(), "message": error.to_string(), "hint": error.hint_text(), "exit_code": code },
+            });
+            output::say(&object.to_string());
+        }
     }
+    code
 }
 
 fn directories() -> Option<ProjectDirs> {
@@ -323,12 +401,39 @@ pub fn state_directory() -> Option<PathBuf> {
     Some(directory.join("witness"))
 }
 
+/// Where what can be made anew is kept.
+pub(super) fn cache_directory() -> Option<PathBuf> {
+    directories().map(|directories| directories.cache_dir().to_owned())
+}
+
+/// Where this machine remembers how far the logs of vaults reached.
+pub(super) fn audit_state_directory() -> Option<PathBuf> {
+    state_directory().map(|directory| directory.with_file_name("audit"))
+}
+
 pub(super) fn text_variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|text| !text.is_empty())
 }
 
 pub(super) fn path_variable(name: &str) -> Option<PathBuf> {
     std::env::var_os(name).filter(|text| !text.is_empty()).map(PathBuf::from)
+}
+
+/// A secret in a variable, or in the file that the variable with `_FILE` behind its name names, as the bytes are.
+pub(super) fn secret_bytes(name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    if let Some(text) = std::env::var_os(name).filter(|text| !text.is_empty()) {
+        return Ok(Some(Zeroizing::new(text.into_encoded_bytes())));
+    }
+    path_variable(&format!("{name}_FILE")).map(|path| super::files::read_file(&path)).transpose()
+}
+
+/// The same without the end of its line, if it is one line.
+pub(super) fn secret_variable(name: &str) -> Result<Option<Zeroizing<Vec<u8>>>> {
+    let mut bytes = secret_bytes(name)?;
+    if let Some(bytes) = &mut bytes {
+        super::files::strip_line_end(bytes);
+    }
+    Ok(bytes)
 }
 
 /// Refuses a value on the command line. It is not repeated: the message may go to a log.
@@ -357,13 +462,8 @@ pub fn parse_tag(text: &str) -> Result<Tag> {
 
 /// A duration such as `90s`, `12h` or `30d`, in milliseconds. Days have 24 hours, weeks 7 days.
 pub fn parse_duration(text: &str) -> Result<u64> {
-    let bad = || Error::usage(format!("'{text}' is not a duration")).hint("durations are written like 90s, 15m, 12h, 30d, 2w");
-    let span: jiff::Span = text.parse().map_err(|_| bad())?;
-    if span.get_months() != 0 || span.get_years() != 0 {
-        return Err(bad());
-    }
-    let duration = span.to_duration(jiff::SpanRelativeTo::days_are_24_hours()).map_err(|_| bad())?;
-    u64::try_from(duration.as_millis()).map_err(|_| bad())
+    let hint = "durations are written like 90s, 15m, 12h, 30d, 2w";
+    duration(text).ok_or_else(|| Error::usage(format!("'{text}' is not a duration")).hint(hint))
 }
 
 /// A time as RFC 3339 in UTC, to the second.

@@ -10,6 +10,7 @@ use super::context::{Context, OutputFormat, format_time, parse_duration};
 use super::exchange::foreign_variables;
 use super::exit;
 use super::files::{Sink, open_input, read_all};
+use crate::audit::{Action, Event};
 use crate::crypto::FernetToken;
 use crate::secret::SecretValue;
 use crate::term::output;
@@ -77,7 +78,11 @@ fn stream(context: &mut Context, args: &DecryptArgs, input: &mut dyn BufRead) ->
         return Err(Error::usage("--key-version and --max-age are for Fernet tokens, and this is none"));
     }
     let vault = context.unlock()?;
+    context.about(&vault, Action::Decrypt, None)?;
     let mut sink = Guarded::open(args)?;
+    // Parts leave as they are verified, so what is recorded is that it was begun; how it ends if it ends badly is another record.
+    context.record(&vault, &[Event::new(Action::Decrypt)])?;
+    context.about(&vault, Action::Decrypt, None)?;
     let result = vault.decrypt_to(input, &mut sink);
     if sink.refused {
         return Err(not_for_terminals());
@@ -175,7 +180,11 @@ fn open_token(context: &mut Context, args: &DecryptArgs, token: &FernetToken) ->
         }
     }
     let keys = match context.unlock() {
-        Ok(vault) => vault.foreign_keys()?,
+        Ok(vault) => {
+            context.about(&vault, Action::Decrypt, None)?;
+            context.record(&vault, &[Event::new(Action::Decrypt).detail("a token, with the foreign keys")])?;
+            vault.foreign_keys()?
+        }
         Err(error) if error.kind() == ErrorKind::NoVault && !own.is_empty() => ForeignKeys::default(),
         Err(error) => return Err(error),
     };

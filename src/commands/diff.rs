@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::context::Context;
 use super::exit;
+use crate::audit::{Action, Event};
 use crate::store::Walk;
 use crate::term::output;
 use crate::vault::{Entry, Filter, Result, Scope, Vault};
@@ -58,6 +59,9 @@ pub fn run(context: &mut Context, args: DiffArgs) -> Result<u8> {
             let object = json!({ "name": id.name.as_str(), "environment": environment, "changes": what });
             changes.push((id.to_string(), object, what));
         }
+    }
+    for vault in [&a, &b] {
+        context.record(vault, &[Event::new(Action::Diff).detail(format!("{} entries differ", changes.len()))])?;
     }
     let text = match args.format {
         DiffFormat::Json => {

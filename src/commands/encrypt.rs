@@ -8,6 +8,7 @@ use clap::Args;
 use super::context::{Context, parse_category};
 use super::exit;
 use super::files::{Sink, open_input, read_all};
+use crate::audit::{Action, Event};
 use crate::term::output;
 use crate::vault::{Error, ErrorKind, Result};
 
@@ -53,8 +54,10 @@ pub fn run(context: &mut Context, args: EncryptArgs) -> Result<u8> {
     let environment = context.environment()?;
     let mut input = open_input(args.file.as_deref())?;
     let vault = context.unlock()?;
+    context.about(&vault, Action::Encrypt, None)?;
     let mut sink = Sink::open(args.out.as_deref())?;
     vault.encrypt_to(category.as_ref(), environment.as_ref(), args.armor, &mut input, &mut sink)?;
+    context.record(&vault, &[Event::new(Action::Encrypt)])?;
     sink.finish()?;
     Ok(exit::OK)
 }
@@ -67,8 +70,11 @@ fn fernet(context: &mut Context, args: &EncryptArgs, terminal: bool) -> Result<u
         return Err(Error::new(ErrorKind::Usage, "value_too_large", "a Fernet token holds at most 48 MiB")
             .hint("without --fernet there is no such bound"));
     }
-    let keys = context.unlock()?.foreign_keys()?;
+    let vault = context.unlock()?;
+    context.about(&vault, Action::Encrypt, None)?;
+    let keys = vault.foreign_keys()?;
     let (version, token) = keys.seal(args.key_version.as_deref(), &plaintext, context.now())?;
+    context.record(&vault, &[Event::new(Action::Encrypt).detail(format!("foreign key '{version}'"))])?;
     context.note(&format!("note: encrypted under the foreign key '{version}', which the token does not say"));
     let mut text = token.to_text();
     if terminal {

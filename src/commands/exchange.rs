@@ -1,45 +1,56 @@
 //! What commands that export and import share: which entries and what of them, the errors of text formats, and foreign keys in
 //! variables.
 
+use std::collections::BTreeSet;
+
 use zeroize::Zeroizing;
 
+use super::source::{Held, Source};
 use crate::interchange::{self, Row};
 use crate::name::{Category, EntryId, Environment};
-use crate::store::Walk;
-use crate::vault::{Entry, Error, ErrorKind, Filter, ForeignKeys, Result, Scope, Variable, Vault};
+use crate::vault::{Error, ErrorKind, Filter, ForeignKeys, Result, Scope, Variable};
 
 /// The entries of an environment, by name: what it does not have comes from the entries without one, as in `get`.
-pub fn entries(vault: &Vault, environment: Option<&Environment>, category: Option<&Category>) -> Result<Vec<Entry>> {
+pub fn entries(source: &Source, environment: Option<&Environment>, category: Option<&Category>) -> Result<Vec<Held>> {
     let filter =
         |environment: Option<&Environment>| Filter { scope: Scope::One(environment.cloned()), category: category.cloned() };
-    let mut entries = collect(vault, &filter(environment))?;
+    let mut entries = collect(source, &filter(environment))?;
     if environment.is_some() {
-        let own: std::collections::BTreeSet<_> = entries.iter().map(|entry| entry.id().name.clone()).collect();
-        for entry in collect(vault, &filter(None))? {
-            let id = EntryId { environment: environment.cloned(), name: entry.id().name.clone() };
+        let own: BTreeSet<_> = entries.iter().map(|held| held.entry.id().name.clone()).collect();
+        // Of a server all names are asked for at once, what has expired there too.
+        let others = match source {
+            Source::Server(client) => client.names(environment)?,
+            Source::Vault(_) => BTreeSet::new(),
+        };
+        for held in collect(source, &filter(None))? {
+            let id = EntryId { environment: environment.cloned(), name: held.entry.id().name.clone() };
+            let is_there = || match source {
+                Source::Vault(vault) => Ok(vault.entry(&id)?.is_some()),
+                Source::Server(_) => Ok::<_, Error>(others.contains(&id.name)),
+            };
             // An entry of the environment that the category filter left out still stands before the general one.
-            if !own.contains(&id.name) && vault.entry(&id)?.is_none() {
-                entries.push(entry);
+            if !own.contains(&id.name) && !is_there()? {
+                entries.push(held);
             }
         }
-        entries.sort_by(|a, b| a.id().name.cmp(&b.id().name));
+        entries.sort_by(|a, b| a.entry.id().name.cmp(&b.entry.id().name));
     }
     Ok(entries)
 }
 
 /// All entries that a filter shows.
-pub fn collect(vault: &Vault, filter: &Filter) -> Result<Vec<Entry>> {
+pub fn collect(source: &Source, filter: &Filter) -> Result<Vec<Held>> {
     let mut entries = Vec::new();
-    vault.entries(filter, &mut |entry| {
-        entries.push(entry);
-        Ok(Walk::Continue(()))
+    source.entries(filter, true, &mut |held| {
+        entries.push(held);
+        Ok(())
     })?;
     Ok(entries)
 }
 
 /// An entry as other formats take it.
-pub fn row(vault: &Vault, entry: &Entry) -> Result<Row> {
-    let value = vault.value_of(entry, None)?;
+pub fn row(source: &Source, held: &Held) -> Result<Row> {
+    let (entry, value) = (&held.entry, source.value_of(held, None)?);
     let mut row = Row::new(entry.id().name.to_string(), entry.kind(), Zeroizing::new(value.expose().to_vec()));
     row.environment = entry.id().environment.as_ref().map(ToString::to_string);
     row.category = entry.category().map(ToString::to_string);

@@ -12,11 +12,20 @@ pub const NOT_EXECUTABLE: u8 = 126;
 /// `run` could not start the program because it is not there.
 pub const COMMAND_NOT_FOUND: u8 = 127;
 
+/// A person left the question which entry is meant: what a shell says of a command that was interrupted.
+pub const NOT_CHOSEN: u8 = 130;
+
+/// `run` was asked to end before its program began.
+pub const INTERRUPTED: u8 = 130;
+
 /// The exit code of an error: that of its kind, but for what a shell says in its own numbers.
 pub fn of(error: &Error) -> u8 {
     match error.code() {
         "not_executable" => NOT_EXECUTABLE,
         "command_not_found" => COMMAND_NOT_FOUND,
+        "not_chosen" => NOT_CHOSEN,
+        // Nothing is broken: a check of the new value found that it does not do.
+        "rotation_failed" | "rotation_stuck" => FINDINGS,
         _ => code(error.kind()),
     }
 }
@@ -36,6 +45,7 @@ pub fn code(kind: ErrorKind) -> u8 {
         ErrorKind::Stale => 11,
         ErrorKind::NotPermitted => 12,
         ErrorKind::Io => 13,
+        ErrorKind::Network => 14,
     }
 }
 
@@ -53,12 +63,12 @@ Exit codes of vault. They do not change.
    7  busy: another process held the lock until --lock-timeout was over
    8  damaged, tampered with, or of a newer format
    9  expired
-  10  findings: scan, check, diff --exit-code, key exposure, doctor
+  10  findings: scan, check, diff --exit-code, key exposure, doctor, list --due, a rotation that failed or is due
   11  older than this machine has seen
   12  not permitted: limited key, untrusted key or slot, policy
   13  input or output failed
   14  network or remote
 
 `vault run` ends with the code of the program that it started, 128 + n if a signal n ended it, 126 if the program cannot be
-executed, 127 if there is none.
+executed, 127 if there is none. A list to choose an entry from that is left with Escape or Ctrl-C ends with 130.
 ";

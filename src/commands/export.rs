@@ -11,15 +11,17 @@ use super::context::{Context, parse_category};
 use super::exchange::{collect, entries, row, text_error};
 use super::exit;
 use super::files::{make_parent, write_private};
+use crate::audit::{Action, Event};
 use crate::crypto::{encrypt_age, encrypt_age_with_passphrase};
 use crate::interchange::{self, Format, Row, Settings};
 use crate::term::output;
-use crate::vault::{Error, Filter, Result, Scope};
+use crate::vault::{Entry, Error, Filter, Result, Scope};
 
 /// Print entries with their values in another format
 ///
 /// dotenv, shell, fish, powershell, docker, github-env, k8s and systemd name variables after the entries: upper case, everything
-/// outside A-Z, 0-9 and _ as _, one variable for each leaf of a JSON object. k8s is the manifest of a Secret. systemd makes a
+/// outside A-Z, 0-9 and _ as _, one variable for each leaf of a JSON object. shell, fish, powershell and github-env leave out what
+/// would decide which programs or code run: PATH, LD_*, EDITOR and their kind. k8s is the manifest of a Secret. systemd makes a
 /// directory of credential files, --out, and prints the LoadCredential= lines that load them: a unit file is open to everybody.
 /// age is an encrypted backup that stock age opens: JSON inside, to --recipient or a passphrase.
 /// With -e, entries without an environment are there too, unless the environment has one of the same name; json, yaml,
@@ -95,6 +97,11 @@ impl ExportFormat {
     fn has_variables(self) -> bool {
         self.text().is_none_or(Format::has_variables)
     }
+
+    /// Whether it is made to be run: variables of the shell, or of the job, that reads it. To the other formats a name is data.
+    fn is_evaluated(self) -> bool {
+        matches!(self, Self::Shell | Self::Fish | Self::Powershell | Self::GithubEnv)
+    }
 }
 
 pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
@@ -109,34 +116,42 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
     }
     let environment = context.environment()?;
     let category = args.category.as_deref().map(parse_category).transpose()?;
-    let vault = context.unlock()?;
+    let source = context.source()?;
+    context.about(source.vault(), Action::Export, None)?;
     let whole = environment.is_none() && !args.format.has_variables();
     let entries = if whole {
-        collect(&vault, &Filter { scope: Scope::All, category })?
+        collect(&source, &Filter { scope: Scope::All, category })?
     } else {
-        entries(&vault, environment.as_ref(), category.as_ref())?
+        entries(&source, environment.as_ref(), category.as_ref())?
     };
-    let now = context.now();
+    let now = context.time_for_reading(source.vault())?;
     let mut rows = Vec::with_capacity(entries.len());
-    let mut expired = 0;
-    for entry in &entries {
+    let (mut handed, mut expired) = (Vec::with_capacity(entries.len()), 0);
+    for held in &entries {
+        let entry = &held.entry;
         // A backup holds everything; what is handed to a program is checked as `get` checks it.
         if entry.is_expired(now) && !args.allow_expired && args.format.has_variables() {
             expired += 1;
             continue;
         }
-        rows.push(row(&vault, entry)?);
+        rows.push(row(&source, held)?);
+        handed.push(entry);
+    }
+    if args.format.is_evaluated() {
+        leave_out_steering(context, &mut rows, &mut handed, &args.prefix);
     }
     if expired > 0 {
         context.note(&format!("note: {expired} expired entries were left out (--allow-expired includes them)"));
     }
+    let events: Vec<Event> = handed.into_iter().map(|entry| Event::new(Action::Export).entry(entry)).collect();
+    context.record(source.vault(), &events)?;
     ci::mask(context, args.ci, rows.iter().map(|row| row.value.as_slice()));
     let delimiter = format!("vault_{}", crate::format::header::hex(&crate::crypto::random::<16>()?));
     let settings =
         Settings { prefix: &args.prefix, delimiter: &delimiter, name: &args.name, namespace: args.namespace.as_deref() };
     let bytes = match (args.format.text(), &args.out) {
         (Some(format), _) => interchange::write_with(format, &rows, &settings).map_err(|error| text_error(&error))?,
-        (None, out) => return credentials(context, &rows, &args.prefix, out.as_deref().unwrap_or(Path::new("."))),
+        (None, out) => return credentials(&rows, &args.prefix, out.as_deref().unwrap_or(Path::new("."))),
     };
     let bytes = if args.format == ExportFormat::Age { Zeroizing::new(encrypt(context, &args, &bytes)?) } else { bytes };
     match &args.out {
@@ -147,16 +162,43 @@ pub fn run(context: &mut Context, args: ExportArgs) -> Result<u8> {
                     Error::usage("the backup is binary, and standard output is a terminal").hint("use --out FILE, or pipe it")
                 );
             }
-            let mut out = output::data()?;
-            out.write_all(&bytes).and_then(|()| out.flush()).map_err(|error| Error::io("write to standard output", &error))?;
+            output::unbuffered()?.write_all(&bytes).map_err(|error| Error::io("write to standard output", &error))?;
         }
     }
     Ok(exit::OK)
 }
 
+/// Leaves out, and says so, what would decide which programs or code run where the export is evaluated.
+fn leave_out_steering(context: &Context, rows: &mut Vec<Row>, handed: &mut Vec<&Entry>, prefix: &str) {
+    let mut left_out = Vec::new();
+    let stays = |row: &Row| {
+        // An error comes again when all names are there.
+        let names = interchange::variables(std::slice::from_ref(row), prefix).unwrap_or_default();
+        !names.iter().any(|(name, _)| interchange::is_steering(name))
+    };
+    let staying: Vec<bool> = rows.iter().map(stays).collect();
+    let mut each = staying.iter();
+    rows.retain(|row| {
+        let stays = each.next() == Some(&true);
+        if !stays {
+            left_out.push(output::printable(&row.name));
+        }
+        stays
+    });
+    // What did not leave is not recorded as if it had.
+    let mut each = staying.iter();
+    handed.retain(|_| each.next() == Some(&true));
+    if !left_out.is_empty() {
+        let names = left_out.join(", ");
+        context.note(&format!(
+            "note: left out, because their variables decide which programs or code run: {names} (--prefix gives other names)"
+        ));
+    }
+}
+
 /// Writes each variable into a file of its own for systemd's `LoadCredential=`, and says the lines that do. Not `SetCredential=` lines with the
 /// values: every user of the machine may read a unit.
-fn credentials(context: &Context, rows: &[Row], prefix: &str, directory: &Path) -> Result<u8> {
+fn credentials(rows: &[Row], prefix: &str, directory: &Path) -> Result<u8> {
     const LONGEST: usize = 255;
     let files = interchange::data(rows, prefix).map_err(|error| text_error(&error))?;
     if let Some((name, _)) = files.iter().find(|(name, _)| name.len() > LONGEST) {
@@ -168,9 +210,9 @@ fn credentials(context: &Context, rows: &[Row], prefix: &str, directory: &Path) 
     }
     let place = directory.canonicalize().unwrap_or_else(|_| directory.to_owned());
     let place = place.display().to_string().replace('%', "%%");
-    for (name, _) in &files {
-        context.note(&format!("LoadCredential={name}:{}/{name}", output::printable(&place)));
-    }
+    let lines: String =
+        files.iter().map(|(name, _)| format!("LoadCredential={name}:{}/{name}\n", output::printable(&place))).collect();
+    output::print(&lines)?;
     Ok(exit::OK)
 }
 

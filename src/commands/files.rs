@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::process;
+use crate::store::file::storage::{directory_of, sync_directory};
 use crate::term::output;
 use crate::vault::{Error, ErrorKind, Result};
 
@@ -40,6 +42,19 @@ pub fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>> {
     let mut file = File::open(path).map_err(|error| Error::io(doing.clone(), &error))?;
     let expected = file.metadata().map_or(0, |metadata| metadata.len());
     read_all(&mut file, usize::try_from(expected).unwrap_or(0).min(1 << 30), &doing)
+}
+
+/// The files below a path, ascending by name, without git's own; those that .gitignore and the like leave out only with `no_ignore`.
+pub fn files_below(path: &Path, no_ignore: bool) -> Result<impl Iterator<Item = std::result::Result<PathBuf, ignore::Error>>> {
+    std::fs::symlink_metadata(path).map_err(|error| Error::io(format!("read {}", path.display()), &error))?;
+    let mut walk = ignore::WalkBuilder::new(path);
+    // Hidden files are where values and references are.
+    walk.standard_filters(!no_ignore).require_git(false).hidden(false).filter_entry(|entry| entry.file_name() != ".git");
+    walk.sort_by_file_name(Ord::cmp);
+    Ok(walk.build().filter_map(|entry| match entry {
+        Ok(entry) => entry.file_type().is_some_and(|kind| kind.is_file()).then(|| Ok(entry.into_path())),
+        Err(error) => Some(Err(error)),
+    }))
 }
 
 /// Strips one line end if there is no other line.
@@ -116,6 +131,27 @@ impl Write for Sink {
     }
 }
 
+/// Memory that is written to, and wiped; growing leaves no copy behind.
+#[derive(Default)]
+pub struct Memory(pub Zeroizing<Vec<u8>>);
+
+impl Write for Memory {
+    fn write(&mut self, buffer: &[u8]) -> io::Result<usize> {
+        let needed = self.0.len() + buffer.len();
+        if needed > self.0.capacity() {
+            let mut larger = Zeroizing::new(Vec::with_capacity(needed.max(2 * self.0.capacity()).max(4096)));
+            larger.extend_from_slice(&self.0);
+            self.0 = larger;
+        }
+        self.0.extend_from_slice(buffer);
+        Ok(buffer.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// A private file in the making. It has no name where the system can do that, so that nothing is left of it when the process is killed; else a
 /// temporary one beside its place.
 pub struct Unfinished {
@@ -166,8 +202,13 @@ pub fn open_input(file: Option<&Path>) -> Result<Box<dyn Read>> {
             let file = File::open(path).map_err(|error| Error::io(format!("read {}", path.display()), &error))?;
             Ok(Box::new(file))
         }
-        _ => Ok(Box::new(io::stdin().lock())),
+        _ => Ok(Box::new(standard_input()?)),
     }
+}
+
+/// Standard input, past the standard library's buffer, which is not wiped.
+pub fn standard_input() -> Result<File> {
+    process::inherited(0).map_err(|error| Error::io("read standard input", &error))
 }
 
 /// A name beside a path for what is to take its place.
@@ -216,14 +257,6 @@ fn give_name(_file: &File, _path: &Path) -> io::Result<()> {
 #[cfg(target_os = "linux")]
 fn name_in_proc(file: &impl std::os::fd::AsRawFd) -> String {
     format!("/proc/self/fd/{}", file.as_raw_fd())
-}
-
-fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    File::open(directory_of(path)).and_then(|directory| directory.sync_all())
 }
 
 /// Makes the directory that a file goes into, 0700, if it is not there.

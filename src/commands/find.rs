@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::context::{Context, OutputFormat};
 use super::{exit, present};
+use crate::audit::{Action, Event};
 use crate::store::Walk;
 use crate::term::output;
 use crate::vault::{Entry, ErrorKind, Filter, Result, Scope};
@@ -36,9 +37,12 @@ pub fn run(context: &mut Context, args: FindArgs) -> Result<u8> {
         }
         Ok(Walk::Continue(()))
     })?;
+    if args.values {
+        context.record(&vault, &[Event::new(Action::Find).detail(format!("in values; {} entries found", found.len()))])?;
+    }
     let text = match args.format {
         OutputFormat::Json => {
-            let now = context.now();
+            let now = context.time_for_reading(&vault)?;
             let entries: Vec<_> = found.iter().map(|entry| present::entry(entry, now)).collect();
             format!("{}\n", json!({ "version": 1, "entries": entries }))
         }

@@ -25,11 +25,10 @@ pub struct GenerateArgs {
 
 pub fn run(_context: &mut Context, args: GenerateArgs) -> Result<u8> {
     let value = args.spec.generate()?;
-    let mut out = output::data()?;
+    let mut out = output::unbuffered()?;
     let newline: &[u8] = if args.no_newline || !output::stdout_is_terminal() { b"" } else { b"\n" };
     out.write_all(value.expose())
         .and_then(|()| out.write_all(newline))
-        .and_then(|()| out.flush())
         .map_err(|error| Error::io("write to standard output", &error))?;
     Ok(exit::OK)
 }

@@ -1,35 +1,39 @@
 //! `vault get`
 
-use std::io::Write as _;
 use std::path::PathBuf;
 
 use clap::Args;
 
+use super::choose::Among;
 use super::ci::{self, Ci};
 use super::completions::entry_names;
-use super::context::Context;
+use super::context::{Context, format_time};
 use super::files::write_private;
 use super::{exit, present};
+use crate::audit::{Action, Event, Status};
 use crate::format::record::Kind;
 use crate::secret::SecretValue;
 use crate::term::{clipboard, output};
 use crate::vault::field::{self, FieldPath};
-use crate::vault::{Error, ErrorKind, Result};
+use crate::vault::{Entry, Error, ErrorKind, Result, Vault};
 
 /// Print the value of an entry
 ///
 /// To a pipe the value alone, byte for byte; to a terminal with a line end. With -e, an entry that the environment does
-/// not have is looked up without an environment.
+/// not have is looked up without an environment. At a terminal, without a name, an entry is chosen from a list.
 #[derive(Args, Debug)]
 pub struct GetArgs {
-    /// The entry
+    /// The entry; at a terminal it may be chosen from a list
     #[arg(add = entry_names())]
-    name: String,
+    name: Option<String>,
     /// A field of a JSON value: db.host or /db/host
     field: Option<String>,
     /// This version instead of the current one
     #[arg(long, value_name = "N")]
     version: Option<u64>,
+    /// The value before the last rotation, while it counts: exit code 9 when it no longer does
+    #[arg(long, conflicts_with = "version")]
+    previous: bool,
     /// Print this if there is no such entry, version or field
     #[arg(long, value_name = "VALUE")]
     default: Option<String>,
@@ -52,25 +56,36 @@ pub struct GetArgs {
 
 pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
     let field = args.field.as_deref().map(FieldPath::parse).transpose()?;
-    let id = context.entry_id(&args.name)?;
-    let vault = context.unlock()?;
+    let (source, id) = context.source_for(args.name.as_deref(), Among::Fallback)?;
+    context.about(source.vault(), Action::Get, Some(&id))?;
+    let mut event = Event::new(Action::Get).id(&id);
     let found = (|| {
-        let entry = vault.entry_or_fallback(&id)?.ok_or_else(|| present::not_found(&id))?;
-        if !args.allow_expired && args.version.is_none_or(|version| version == entry.version()) {
-            context.check_expiry(&entry)?;
+        let held = source.entry_or_fallback(&id, args.version)?.ok_or_else(|| present::not_found(&id))?;
+        let entry = &held.entry;
+        context.about_entry(entry);
+        let version = match args.previous {
+            true => Some(previous(context, source.only_vault("--previous")?, entry, args.allow_expired)?),
+            false => args.version,
+        };
+        if !args.allow_expired && version.is_none_or(|version| version == entry.version()) {
+            context.check_expiry(source.vault(), entry)?;
         }
-        let value = vault.value_of(&entry, args.version)?;
-        let kind =
-            entry.versions().find(|version| Some(version.number) == args.version).map_or(entry.kind(), |version| version.kind);
+        let value = source.value_of(&held, version)?;
+        event = Event::new(Action::Get).entry(entry).version(version);
+        let kind = entry.versions().find(|known| Some(known.number) == version).map_or(entry.kind(), |version| version.kind);
         match &field {
             Some(path) => field::get(&value, path).map(|value| (value, Kind::Text)),
             None => Ok((value, kind)),
         }
     })();
     let (value, kind) = match (found, &args.default) {
-        (Err(error), Some(default)) if error.kind() == ErrorKind::NotFound => (SecretValue::from(default.as_str()), Kind::Text),
+        (Err(error), Some(default)) if error.kind() == ErrorKind::NotFound => {
+            event = event.ended(Status::NotFound, Some(error.code()));
+            (SecretValue::from(default.as_str()), Kind::Text)
+        }
         (found, _) => found?,
     };
+    context.record(source.vault(), &[event])?;
     ci::mask(context, args.ci, [value.expose()]);
     if let Some(path) = &args.out {
         write_private(path, value.expose())?;
@@ -78,7 +93,7 @@ pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
     }
     if let Some(seconds) = args.clip {
         clipboard::copy(&value, seconds)?;
-        context.note(&format!("copied; the clipboard is cleared in {seconds} seconds unless something else is there by then"));
+        context.note(&clipboard::note(seconds));
         return Ok(exit::OK);
     }
     let terminal = output::stdout_is_terminal();
@@ -86,20 +101,24 @@ pub fn run(context: &mut Context, args: GetArgs) -> Result<u8> {
         return Err(Error::usage("the value is not text, and standard output is a terminal")
             .hint("pipe it, or write it to a file with --out"));
     }
-    print(&value, terminal && !args.no_newline)?;
+    output::value(value.expose(), terminal && !args.no_newline)?;
     Ok(exit::OK)
 }
 
-/// Writes in one go and unbuffered: no copy of the value stays in a buffer.
-fn print(value: &SecretValue, newline: bool) -> Result<()> {
-    output::refuse_closed()?;
-    let mut stdout = std::fs::File::from(
-        std::os::fd::AsFd::as_fd(&std::io::stdout()).try_clone_to_owned().map_err(|error| Error::io("write", &error))?,
-    );
-    let written = stdout.write_all(value.expose()).and_then(|()| if newline { stdout.write_all(b"\n") } else { Ok(()) });
-    match written {
-        // Whoever read the output has seen enough.
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
-        result => result.map_err(|error| Error::io("write to standard output", &error)),
+/// The version before the last rotation, if it still counts.
+fn previous(context: &Context, vault: &Vault, entry: &Entry, allow_expired: bool) -> Result<u64> {
+    let last = entry.last_rotation().ok_or_else(|| {
+        Error::new(ErrorKind::NotFound, "no_previous", format!("'{}' was never rotated", entry.id()))
+            .hint("`vault history` shows its versions, `vault get --version N` gives one")
+    })?;
+    if last.until <= context.time_for_reading(vault)? && !allow_expired {
+        let until = format_time(last.until);
+        return Err(Error::new(
+            ErrorKind::Expired,
+            "previous_expired",
+            format!("the value of '{}' before counted until {until}", entry.id()),
+        )
+        .hint(format!("it is version {}, if that is still kept", last.previous)));
     }
+    Ok(last.previous)
 }

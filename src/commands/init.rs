@@ -30,6 +30,8 @@ pub struct InitArgs {
 
 pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
     let path = context.vault_path()?;
+    // Where the log is, and what is run because of what is done, stands there.
+    context.config()?;
     if path.symlink_metadata().is_ok() {
         return Err(exists(&path));
     }
@@ -57,10 +59,11 @@ pub fn run(context: &mut Context, args: InitArgs) -> Result<u8> {
     }
     number_labels(&mut slots);
     make_parent(&path)?;
-    Vault::create(&path, &slots, context.now())?;
+    let source = Vault::create(&path, &slots, context.now())?;
     if let Some(directory) = state_directory() {
         Vault::forget(&directory, &path)?;
     }
+    context.record_making(source)?;
     context.note(&format!("made {}", path.display()));
     Ok(exit::OK)
 }

@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 use super::config::AgentStart;
 use super::context::{Context, path_variable, text_variable};
 use super::files::{read_all, read_file};
+use super::identities::is_encrypted;
 use crate::agent::client;
 use crate::crypto;
 use crate::process;
@@ -43,6 +44,7 @@ impl Context {
         if !self.has_given_credential()?
             && let Some(slot) = self.held_slot(locked)
         {
+            self.recording.through_agent();
             return Ok((slot, None));
         }
         self.open_slot(locked)
@@ -79,6 +81,21 @@ impl Context {
         }
     }
 
+    /// The key that there is, without the agent: given, configured, remembered or typed.
+    pub(super) fn take_lasting_credential(&mut self, locked: &Locked) -> Result<Credential> {
+        self.has_given_credential()?;
+        if let Some(credential) = self.credential.take() {
+            return Ok(credential);
+        }
+        if let Some(credential) = self.configured_credential()? {
+            return Ok(credential);
+        }
+        match self.keychain_credential(locked)? {
+            Some(credential) => Ok(credential),
+            None => self.ask_passphrase(locked),
+        }
+    }
+
     /// Whether options or variables name a key. It is read here, once.
     pub(super) fn has_given_credential(&mut self) -> Result<bool> {
         if self.credential.is_none() {
@@ -90,19 +107,31 @@ impl Context {
 
     /// The key that options or variables give: the first of them, in the documented order.
     fn given_credential(&mut self) -> Result<Option<Credential>> {
+        let (identity, identity_variable) = (self.global.identity.clone(), path_variable("VAULT_IDENTITY"));
+        // An encrypted identity needs a passphrase itself: the one that is given with it is no key of its own.
+        if let Some(path) = identity.as_deref().filter(|path| is_encrypted(path)) {
+            let passphrase = match self.given_passphrase_option()? {
+                None => given_passphrase_variable()?,
+                given => given,
+            };
+            return self.identities_by(path, passphrase.as_ref()).map(Credential::Identities).map(Some);
+        }
         if let Some(passphrase) = self.given_passphrase_option()? {
             return Ok(Some(Credential::Passphrase(passphrase)));
         }
-        if let Some(path) = self.global.identity.clone() {
+        if let Some(path) = identity {
             return self.identities(&path).map(Credential::Identities).map(Some);
         }
         if let Some(path) = self.global.key_file.clone() {
             return read_key_file(&path).map(Credential::RawKey).map(Some);
         }
         if let Some(passphrase) = given_passphrase_variable()? {
-            return Ok(Some(Credential::Passphrase(passphrase)));
+            return match identity_variable.filter(|path| is_encrypted(path)) {
+                Some(path) => self.identities_by(&path, Some(&passphrase)).map(Credential::Identities).map(Some),
+                None => Ok(Some(Credential::Passphrase(passphrase))),
+            };
         }
-        if let Some(path) = path_variable("VAULT_IDENTITY") {
+        if let Some(path) = identity_variable {
             return self.identities(&path).map(Credential::Identities).map(Some);
         }
         if let Some(text) = std::env::var_os("VAULT_KEY").filter(|text| !text.is_empty()) {
@@ -180,6 +209,27 @@ impl Context {
             ("key file of the configuration:", config.key_file.clone(), false),
         ];
         Ok(named.into_iter().filter_map(|(source, path, is_identity)| Some((source, path?, is_identity))).collect())
+    }
+
+    /// Keeps from all that is started what gave, or could have given, the key: descriptors that this process was started with stay open in a program
+    /// that takes its place.
+    pub fn keep_key_from_children(&self) {
+        let global = &self.global;
+        let named = [
+            global.passphrase_file.clone(),
+            global.identity.clone(),
+            global.key_file.clone(),
+            path_variable("VAULT_PASSPHRASE_FILE"),
+            path_variable("VAULT_IDENTITY"),
+            path_variable("VAULT_KEY_FILE"),
+        ];
+        let of_path = |path: PathBuf| {
+            let number = ["/dev/fd", "/proc/self/fd"].iter().find_map(|directory| path.strip_prefix(directory).ok());
+            if path == Path::new("/dev/stdin") { Some(0) } else { number?.to_str()?.parse().ok() }
+        };
+        let variable = text_variable("VAULT_PASSPHRASE_FD").and_then(|text| text.parse().ok());
+        let numbers = named.into_iter().flatten().filter_map(of_path).chain(global.passphrase_fd).chain(variable);
+        numbers.for_each(process::keep_from_children);
     }
 
     pub(super) fn given_passphrase_option(&self) -> Result<Option<Passphrase>> {
@@ -294,7 +344,7 @@ pub fn read_key_file(path: &Path) -> Result<RawKey> {
     parse_key(&bytes, &path.display().to_string())
 }
 
-fn parse_key(bytes: &[u8], source: &str) -> Result<RawKey> {
+pub(super) fn parse_key(bytes: &[u8], source: &str) -> Result<RawKey> {
     let bad = || {
         Error::new(ErrorKind::Locked, "bad_key", format!("{source} does not hold a key"))
             .hint("a key is 32 raw bytes, or their base64")
@@ -330,13 +380,18 @@ fn given_passphrase_variable() -> Result<Option<Passphrase>> {
         .map(|text| Passphrase::new(Zeroizing::new(text.into_encoded_bytes()))))
 }
 
-fn passphrase_from_fd(fd: i32) -> Result<Passphrase> {
+pub(super) fn passphrase_from_fd(fd: i32) -> Result<Passphrase> {
     if fd < 0 {
         return Err(Error::usage("a file descriptor is not negative"));
     }
     let mut file = process::inherited(fd)
         .map_err(|error| Error::new(ErrorKind::Locked, "no_key", format!("file descriptor {fd} cannot be read: {error}")))?;
-    first_line(read_all(&mut file, 255, "read the passphrase")?)
+    let bytes = read_all(&mut file, 255, "read the passphrase")?;
+    // What is piped may stand behind it on standard input.
+    if fd != 0 {
+        process::keep_from_children(fd);
+    }
+    first_line(bytes)
 }
 
 fn passphrase_from_file(path: &Path) -> Result<Passphrase> {
@@ -366,7 +421,7 @@ fn passphrase_from_command(command: &str) -> Result<Passphrase> {
 }
 
 /// A passphrase is the first line of what its source gives, without the line end.
-fn first_line(bytes: Zeroizing<Vec<u8>>) -> Result<Passphrase> {
+pub(super) fn first_line(bytes: Zeroizing<Vec<u8>>) -> Result<Passphrase> {
     let line = bytes.split(|byte| *byte == b'\n').next().unwrap_or_default();
     let line = line.strip_suffix(b"\r").unwrap_or(line);
     Ok(Passphrase::new(Zeroizing::new(line.to_vec())))

@@ -14,8 +14,9 @@ use crate::vault::{Error, Result};
 
 /// Show a JSON, YAML or TOML document with what looks like a secret masked
 ///
-/// By the names of its leaves, without any vault: whatever lies below `password`, `apiKey` or `DB_TOKEN` becomes [MASKED], passwords in URLs and
-/// private keys do under any name. The layout is written anew, and comments are left out: they may hold anything.
+/// By the names of its leaves, without any vault: whatever lies below `password`, `apiKey` or `DB_TOKEN` becomes [MASKED]. So does, under any name, what
+/// a text gives to such a name (`DB_TOKEN=…`, `--token …`, `X-Api-Key: …`), the `value` beside such a `name`, what follows `Bearer`, passwords and tokens
+/// in URLs, and private keys. The layout is written anew, and comments are left out: they may hold anything.
 #[derive(Args, Debug)]
 pub struct MaskArgs {
     /// The document [default: standard input]

@@ -8,8 +8,9 @@ use serde_json::json;
 use super::context::{Context, OutputFormat};
 use super::exit;
 use super::files::write_verified;
+use crate::audit::{Action, Event};
 use crate::term::output;
-use crate::vault::{Error, Locked, MergeConflict, Merged, Result, Side, Vault};
+use crate::vault::{Error, Locked, MergeConflict, Merged, MergedEntry, Result, Side, Vault};
 
 /// Join two copies of one vault that were written apart
 ///
@@ -44,6 +45,7 @@ pub fn run(context: &mut Context, args: MergeArgs) -> Result<u8> {
     // Only the vault at its place is compared with what this machine remembers: git merges in files that it removes afterwards.
     let own = if is_same(ours, &configured) { context.unlock_at(ours)? } else { context.unlock_exempt(ours)? };
     let other = context.unlock_exempt(theirs)?;
+    context.about(&own, Action::Merge, None)?;
     let base = base.and_then(|base| ancestor(context, base));
     let base = base.as_ref();
     let now = context.now();
@@ -67,6 +69,16 @@ pub fn run(context: &mut Context, args: MergeArgs) -> Result<u8> {
             })?
         }
     };
+    let Merged { added, changed, removed, conflicts, .. } = &merged;
+    let detail = format!("{added} added, {changed} changed, {removed} removed, {} conflicts", conflicts.len());
+    let mut events = vec![Event::new(Action::Merge).detail(detail)];
+    if args.out.is_none() {
+        // The merge as a whole, and what became of each entry. Elsewhere nothing became of those of this vault.
+        events.extend(merged.entries.iter().map(|MergedEntry { id, uid, version, what }| {
+            Event::new(Action::Merge).id(id).uid(*uid).version(*version).detail(*what)
+        }));
+    }
+    context.record(&own, &events)?;
     report(context, &args, &merged)?;
     let clean = merged.conflicts.is_empty() && merged.system_conflicts == 0;
     Ok(if clean { exit::OK } else { exit::FINDINGS })

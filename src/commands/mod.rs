@@ -1,11 +1,15 @@
 //! One subcommand, one file. This one only lists and dispatches.
 //!
-//! No subcommand imports another. What several need is in `context`, `config`, `exit`, `present`, `exchange` and `ci`, for keys in `keys`, `held`,
-//! `keychain`, `identities`, `recipients` and `plugins`, and in `completions` for the names of entries.
+//! No subcommand imports another. What several need is in `context`, `record`, `config`, `times`, `exit`, `present`, `exchange`, `hooks`, `people`, `usage`, `pepper` and `ci`, for entries in
+//! `source` and `remote`, for keys in
+//! `keys`, `held`, `keychain`, `identities`, `recipients` and `plugins`, and in `completions` and `choose` for the names of entries.
 
 mod agent;
+mod audit;
 mod backup;
+mod bench;
 mod check;
+mod choose;
 mod ci;
 mod compact;
 mod completions;
@@ -20,6 +24,7 @@ mod encrypt;
 mod exchange;
 mod exit;
 mod export;
+mod file;
 mod files;
 mod find;
 mod generate;
@@ -28,6 +33,7 @@ mod git;
 mod held;
 mod help;
 mod history;
+mod hooks;
 mod identities;
 mod import;
 mod info;
@@ -36,6 +42,7 @@ mod inject;
 mod key;
 mod keychain;
 mod keys;
+mod layered;
 mod leaks;
 mod list;
 mod lock;
@@ -43,27 +50,42 @@ mod man;
 mod mask;
 mod merge;
 mod mv;
+mod otp;
+mod people;
+mod pepper;
 mod plugins;
 mod present;
+mod prune;
 mod recipients;
+mod record;
 mod redact;
+mod remote;
 mod restore;
+mod retention;
 mod rm;
 mod rollback;
 mod rotate;
 mod run;
 mod scan;
+mod selftest;
+mod serve;
 mod set;
+mod source;
+mod stats;
 mod status;
+mod times;
+mod token;
 mod trust;
 mod unlock;
+mod usage;
+mod used_by;
+mod user;
 
 use std::ffi::OsString;
 
 use clap::{ArgMatches, Args as _, Command, FromArgMatches as _};
 use context::{Context, ErrorFormat, Global};
 
-use crate::term::output;
 use crate::vault::{Error, ErrorKind, Result};
 
 /// A subcommand: how its arguments are declared, and what runs it. It returns the exit code.
@@ -76,8 +98,12 @@ struct Subcommand {
 
 macro_rules! subcommand {
     ($module:ident::$args:ident $(, $alias:literal)*) => {
+        subcommand!(stringify!($module) => $module::$args $(, $alias)*)
+    };
+    // Where the module cannot have the name of the command.
+    ($name:expr => $module:ident::$args:ident $(, $alias:literal)*) => {
         Subcommand {
-            name: stringify!($module),
+            name: $name,
             aliases: &[$($alias),*],
             augment: <$module::$args as clap::Args>::augment_args,
             run: |context, matches| {
@@ -103,13 +129,17 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(history::HistoryArgs),
     subcommand!(rollback::RollbackArgs),
     subcommand!(generate::GenerateArgs),
+    subcommand!(otp::OtpArgs),
     subcommand!(rotate::RotateArgs),
+    subcommand!(prune::PruneArgs),
     subcommand!(export::ExportArgs),
     subcommand!(import::ImportArgs),
     subcommand!(encrypt::EncryptArgs),
     subcommand!(decrypt::DecryptArgs),
+    subcommand!(file::FileArgs),
     subcommand!(run::RunArgs, "exec"),
     subcommand!(inject::InjectArgs),
+    subcommand!("config" => layered::ConfigArgs),
     subcommand!(redact::RedactArgs),
     subcommand!(mask::MaskArgs),
     subcommand!(scan::ScanArgs),
@@ -124,8 +154,16 @@ const SUBCOMMANDS: &[Subcommand] = &[
     subcommand!(unlock::UnlockArgs),
     subcommand!(lock::LockArgs),
     subcommand!(status::StatusArgs),
+    subcommand!(serve::ServeArgs),
+    subcommand!(token::TokenArgs),
+    subcommand!(user::UserArgs),
+    subcommand!(selftest::SelftestArgs),
+    subcommand!(bench::BenchArgs),
     subcommand!(agent::AgentArgs),
     subcommand!(trust::TrustArgs),
+    subcommand!(audit::AuditArgs),
+    subcommand!(stats::StatsArgs),
+    Subcommand { name: "used-by", ..subcommand!(used_by::UsedByArgs) },
     subcommand!(doctor::DoctorArgs),
     subcommand!(completions::CompletionsArgs),
     subcommand!(man::ManArgs),
@@ -177,10 +215,15 @@ pub fn run(arguments: &[OsString]) -> u8 {
         },
         None => Err(Error::usage("a subcommand is missing")),
     };
-    match result {
+    let code = match result {
         Ok(code) => code,
-        Err(error) => report(&error, errors),
-    }
+        Err(error) => {
+            context.record_refusal(&error);
+            context::report(&error, errors)
+        }
+    };
+    context.run_hooks();
+    code
 }
 
 /// The command line of a credential helper, if the program was called by the name of one: git and docker start it so.
@@ -224,29 +267,9 @@ fn report_usage(error: &clap::Error, arguments: &[OsString]) -> u8 {
         // Up to the first empty line: what is missing stands in lines of its own.
         let lines: Vec<&str> = text.lines().take_while(|line| !line.is_empty()).map(str::trim).collect();
         let line = lines.join(" ");
-        return report(&Error::usage(line.trim_start_matches("error: ")).hint("see `vault help`"), ErrorFormat::Json);
+        return context::report(&Error::usage(line.trim_start_matches("error: ")).hint("see `vault help`"), ErrorFormat::Json);
     }
     // What cannot be printed to standard error can be told to nobody.
     let _ = error.print();
     exit::code(ErrorKind::Usage)
-}
-
-fn report(error: &Error, format: ErrorFormat) -> u8 {
-    let code = exit::of(error);
-    match format {
-        ErrorFormat::Text => {
-            output::say(&format!("error: {}", output::printable(&error.to_string())));
-            if let Some(hint) = error.hint_text() {
-                output::say(&format!("hint: {}", output::printable(hint)));
-            }
-        }
-        ErrorFormat::Json => {
-            let object = serde_json::json!({
-                "version": 1,
-                "error": { "code": error.code(), "message": error.to_string(), "hint": error.hint_text(), "exit_code": code },
-            });
-            output::say(&object.to_string());
-        }
-    }
-    code
 }

@@ -5,6 +5,8 @@ use clap::Args;
 use super::completions::entry_names;
 use super::context::{Context, parse_name};
 use super::exit;
+use super::record::event_of;
+use crate::audit::Action;
 use crate::name::{EntryId, Environment};
 use crate::vault::{Error, Result};
 
@@ -35,7 +37,10 @@ pub fn run(context: &mut Context, args: MvArgs) -> Result<u8> {
     };
     let to = EntryId { environment, name: parse_name(&args.to)? };
     let vault = context.unlock()?;
-    if let Some(note) = vault.rename(&from, &to, args.force, context.now())? {
+    context.about(&vault, Action::Rename, Some(&from))?;
+    let note = vault.rename(&from, &to, args.force, context.now())?;
+    context.record(&vault, &[event_of(&vault, Action::Rename, &to).detail(format!("from '{from}'"))])?;
+    if let Some(note) = note {
         context.note(&format!("note: {note}"));
     }
     Ok(exit::OK)

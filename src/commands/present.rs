@@ -32,7 +32,24 @@ pub fn entry(entry: &Entry, now: u64) -> Value {
         "modified": format_time(entry.modified()),
         "expires": entry.expires().map(format_time),
         "expired": entry.is_expired(now),
+        "due": entry.due().map(format_time),
+        "is_due": entry.is_due(now),
+        "rotations": entry.rotated(),
+        "rotated": entry.last_rotation().map(|last| format_time(last.time)),
+        "previous_version": entry.last_rotation().filter(|last| last.until > now).map(|last| last.previous),
+        "previous_until": entry.last_rotation().filter(|last| last.until > now).map(|last| format_time(last.until)),
+        "rotation_pending": entry.is_rotating(),
+        "rotation_failed": entry.failed_rotation().map(|(time, what)| json!({ "time": format_time(time), "what": what })),
     })
+}
+
+/// Takes out of what [`entry`] made what a server does not say: `null` is not "none".
+pub fn leave_out_history(shown: &mut Value) {
+    let unsaid =
+        ["versions", "rotations", "rotated", "previous_version", "previous_until", "rotation_pending", "rotation_failed"];
+    for name in unsaid {
+        shown[name] = Value::Null;
+    }
 }
 
 /// A value in JSON: text as a string, JSON as itself, bytes as base64 with their encoding.
@@ -42,8 +59,9 @@ pub fn value(value: &SecretValue, kind: Kind) -> Result<Value> {
         Kind::Text => Ok(json!(std::str::from_utf8(value.expose()).map_err(|_| broken())?)),
         Kind::Json => serde_json::from_slice(value.expose()).map_err(|_| broken()),
         Kind::Bytes => {
-            let data = base64::engine::general_purpose::STANDARD.encode(value.expose());
-            Ok(json!({ "encoding": "base64", "data": data }))
+            let mut object = json!({ "encoding": "base64" });
+            object["data"] = Value::String(base64::engine::general_purpose::STANDARD.encode(value.expose()));
+            Ok(object)
         }
     }
 }

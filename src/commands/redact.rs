@@ -7,6 +7,7 @@ use clap::Args;
 use super::context::Context;
 use super::exit;
 use super::leaks;
+use crate::audit::{Action, Event};
 use crate::leaks::{Masker, Matcher, Style, Units};
 use crate::term::masking;
 use crate::term::output;
@@ -22,7 +23,9 @@ pub struct RedactArgs {}
 
 pub fn run(context: &mut Context, _args: RedactArgs) -> Result<u8> {
     let mut units = Units::new(Units::LEAST, |_| false);
-    leaks::collect(&context.unlock()?, &mut |label, value, kind| units.add(label, value, kind))?;
+    let vault = context.unlock()?;
+    context.record(&vault, &[Event::new(Action::Redact)])?;
+    leaks::collect(&vault, &mut |label, value, kind| units.add(label, value, kind))?;
     if context.global.verbose {
         leaks::note_skipped(context, units.skipped());
     }

@@ -7,7 +7,9 @@ use clap::Args;
 use super::context::Context;
 use super::exit;
 use super::files::{make_parent, read_file, write_private, write_verified};
-use crate::vault::{Error, ErrorKind, Locked, Result};
+use crate::audit::{Action, Event};
+use crate::store::Walk;
+use crate::vault::{Error, ErrorKind, Filter, Locked, Result, Scope};
 
 /// Put a backup in the vault's place
 ///
@@ -57,7 +59,15 @@ pub fn run(context: &mut Context, args: RestoreArgs) -> Result<u8> {
         Ok(checked)
     })?;
     // What is there now is what the user wants: the witness starts from it.
-    context.unlock_and_trust(&path)?;
+    let vault = context.unlock_and_trust(&path)?;
+    context.set_foreign_log_aside(&vault)?;
+    // The restore as a whole, and each entry that is there now.
+    let mut events = vec![Event::new(Action::Restore).detail(format!("{} entries", checked.entries))];
+    vault.entries(&Filter { scope: Scope::All, category: None }, &mut |entry| {
+        events.push(Event::new(Action::Restore).entry(&entry));
+        Ok(Walk::Continue(()))
+    })?;
+    context.record(&vault, &events)?;
     context.note(&format!("{} entries, {} values restored", checked.entries, checked.values));
     Ok(exit::OK)
 }

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::context::Context;
 use super::exit;
+use crate::audit::{Action, Event};
 use crate::term::output;
 use crate::vault::Result;
 
@@ -16,6 +17,8 @@ pub struct TrustArgs {}
 pub fn run(context: &mut Context, _args: TrustArgs) -> Result<u8> {
     let path = context.vault_path()?;
     let vault = context.unlock_and_trust(&path)?;
+    context.set_foreign_log_aside(&vault)?;
+    context.record(&vault, &[Event::new(Action::Trust).detail(vault.fingerprint().unwrap_or_default())])?;
     let mut rows = vec![vec!["vault".to_owned(), vault.id()]];
     rows.extend(vault.fingerprint().map(|fingerprint| vec!["fingerprint".to_owned(), fingerprint]));
     for slot in vault.slots()? {

@@ -5,6 +5,7 @@ use clap::Args;
 use super::context::Context;
 use super::exit;
 use super::held::duration;
+use crate::audit::{Action, Event};
 use crate::term::output;
 use crate::vault::{Error, Locked, Result};
 
@@ -37,10 +38,12 @@ pub fn run(context: &mut Context, args: UnlockArgs) -> Result<u8> {
         context.note(&format!("{shown} is unlocked already"));
         return Ok(exit::OK);
     }
-    let (slot, _) = context.open_slot(&locked)?;
+    let opened = context.open_slot(&locked);
+    let (slot, _) = opened.inspect_err(|error| context.record_refused_unlock(locked.id_bytes(), locked.path(), error))?;
     let (path, kept) = (locked.path().to_owned(), locked.keep(&slot)?);
     // All that a command would verify, before anything is kept.
-    context.unlock_opened(locked, slot)?;
+    let vault = context.unlock_opened(locked, slot)?;
+    context.record(&vault, &[Event::new(Action::Unlock).detail(format!("for {}", duration(times.ttl)))])?;
     context.hand_over(&path, kept, times)?;
     if args.remember {
         let used = context.credential.take();

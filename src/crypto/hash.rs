@@ -7,6 +7,15 @@ pub fn sha256(bytes: &[u8]) -> [u8; 32] {
     <sha2::Sha256 as sha2::Digest>::digest(bytes).into()
 }
 
+/// HMAC-SHA256 (RFC 2104) over parts, one behind the other, for whoever else verifies it.
+pub fn hmac_sha256(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    use hmac::Mac as _;
+    // A key of any length is one.
+    let Ok(mut mac) = <hmac::Hmac<sha2::Sha256> as hmac::digest::KeyInit>::new_from_slice(key) else { return [0; 32] };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
 /// A BLAKE3 hash.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Hash(pub [u8; 32]);
@@ -32,6 +41,11 @@ impl fmt::Debug for Hash {
 /// The keyed BLAKE3 hash of `bytes`.
 pub fn keyed_hash(key: &[u8; 32], bytes: &[u8]) -> Hash {
     Hash(*blake3::keyed_hash(key, bytes).as_bytes())
+}
+
+/// Whether two verifiers are the same, in a time that does not depend on where they differ.
+pub fn same(one: &[u8; 32], other: &[u8; 32]) -> bool {
+    blake3::Hash::from_bytes(*one) == blake3::Hash::from_bytes(*other)
 }
 
 /// BLAKE3 over bytes that come in parts.

@@ -34,6 +34,17 @@ impl Unknown {
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
+
+    /// The kept items, those below a key and those above it.
+    pub fn around(&self, key: u64) -> (&[u8], &[u8]) {
+        let mut decoder = Decoder::new(&self.bytes);
+        let mut at = 0;
+        // What was kept was read before, so that nothing of it fails.
+        while decoder.u64().is_ok_and(|found| found < key) && decoder.skip().is_ok() {
+            at = decoder.position();
+        }
+        self.bytes.split_at(at)
+    }
 }
 
 /// Any fault of the encoding.

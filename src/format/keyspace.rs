@@ -21,11 +21,13 @@ pub const OLDER_KEY: u8 = 0x06;
 pub const EXPOSURE: u8 = 0x07;
 /// Users, tokens and settings, sealed by the system key.
 pub const SYSTEM: u8 = 0x10;
+/// What users keep, sealed by keys of their own.
+pub const USER_DATA: u8 = 0x11;
 /// Records of earlier epochs, by sequence number.
 pub const LINEAGE: u8 = 0x7e;
 
 /// Where keys of keyspaces would stand that this version does not know and that are critical: a writer that finds one must not write.
-pub const UNKNOWN: [(u8, u8); 4] = [(0x00, ENTRY), (EXPOSURE + 1, SYSTEM), (SYSTEM + 1, LINEAGE), (LINEAGE + 1, 0x80)];
+pub const UNKNOWN: [(u8, u8); 4] = [(0x00, ENTRY), (EXPOSURE + 1, SYSTEM), (USER_DATA + 1, LINEAGE), (LINEAGE + 1, 0x80)];
 
 fn entry_text(key: &mut Vec<u8>, id: &EntryId) {
     key.extend_from_slice(id.environment_text().as_bytes());
@@ -92,6 +94,12 @@ pub fn time(space: u8, at: u64, id: &EntryId) -> Vec<u8> {
     key.extend_from_slice(&at.to_be_bytes());
     entry_text(&mut key, id);
     key
+}
+
+/// The time and the entry of a key of [`time`].
+pub fn parse_time(key: &[u8]) -> Result<(u64, EntryId), FormatError> {
+    let at = key.get(1..).and_then(|rest| rest.first_chunk::<8>()).ok_or_else(malformed)?;
+    Ok((u64::from_be_bytes(*at), parse_entry(key, 9)?))
 }
 
 /// Key of an older data key.
@@ -164,6 +172,23 @@ pub fn lineage_from(sequence: u64) -> Vec<u8> {
 /// Key of a system record; kinds hold no 0x00.
 pub fn system(kind: &str, name: &str) -> Vec<u8> {
     [&[SYSTEM], kind.as_bytes(), &[0], name.as_bytes()].concat()
+}
+
+/// Key of what a user keeps.
+pub fn user_data(user: &[u8; 16], id: &[u8; 12]) -> Vec<u8> {
+    [&[USER_DATA], &user[..], &id[..]].concat()
+}
+
+/// Where what a user keeps begins.
+pub fn user_data_prefix(user: &[u8; 16]) -> Vec<u8> {
+    [&[USER_DATA], &user[..]].concat()
+}
+
+/// The user and the id of a key of [`user_data`].
+pub fn parse_user_data(key: &[u8]) -> Result<([u8; 16], [u8; 12]), FormatError> {
+    let rest = key.strip_prefix(&[USER_DATA]).filter(|rest| rest.len() == 28).ok_or_else(malformed)?;
+    let (user, id) = rest.split_first_chunk::<16>().ok_or_else(malformed)?;
+    Ok((*user, id.try_into().map_err(|_| malformed())?))
 }
 
 /// The kind and the name of a system record; of kinds that this version does not know, only that they are text.
@@ -259,7 +284,8 @@ mod tests {
         assert_eq!(parse_entry(&listing(&one), 1).unwrap(), one);
         let c = Category::parse("db").unwrap();
         assert_eq!(parse_entry(&category(&c, &one), category_prefix(&c).len()).unwrap(), one);
-        assert_eq!(parse_entry(&time(EXPIRY, 5, &one), 9).unwrap(), one);
+        assert_eq!(parse_time(&time(EXPIRY, 5, &one)).unwrap(), (5, one.clone()));
+        assert!(parse_time(b"\x04\0\0\0\0\0\0\0").is_err());
         for bad in [&b"\x01"[..], b"\x01a", b"\x01\0a\0\x01", b"\x01\0\0", b"\x01\0\xff\0"] {
             assert!(parse_entry_key(bad).is_err());
         }

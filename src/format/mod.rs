@@ -11,8 +11,12 @@ pub mod keyspace;
 pub mod padding;
 pub mod page;
 pub mod record;
+pub mod rotation;
+pub mod schedule;
 pub mod slot;
 pub mod stream;
+pub mod token;
+pub mod user;
 
 use crate::crypto::CryptoError;
 

@@ -6,6 +6,7 @@ use minicbor::Decoder;
 use zeroize::Zeroizing;
 
 use super::cbor::{self, Unknown, array, array_len, malformed, read_map};
+use super::rotation::Rotations;
 use super::slot::{NumberedKey, is_compartment};
 use super::{FormatError, padding};
 use crate::crypto::keys::label;
@@ -21,6 +22,9 @@ pub const MAX_LABELS: usize = 64;
 pub const MAX_META: usize = 4096;
 /// The longest value.
 pub const MAX_VALUE: usize = 16 << 20;
+
+/// The optional field of an entry record that holds what is remembered of rotations.
+const ROTATIONS: u64 = 129;
 
 /// What kind of value was stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +50,15 @@ impl Kind {
     /// The kind of a value that nobody calls JSON: text if it is UTF-8.
     pub fn of(value: &[u8]) -> Self {
         if std::str::from_utf8(value).is_ok() { Self::Text } else { Self::Bytes }
+    }
+
+    pub(super) fn from_number(number: u64) -> Result<Self, FormatError> {
+        match number {
+            0 => Ok(Self::Bytes),
+            1 => Ok(Self::Text),
+            2 => Ok(Self::Json),
+            _ => Err(FormatError::Newer("a value is of a kind that this version does not know".to_owned())),
+        }
     }
 
     /// The kind that [`word`](Self::word) calls so.
@@ -104,6 +117,8 @@ pub struct EntryRecord {
     pub expires: Option<u64>,
     /// When the entry is due for rotation.
     pub due: Option<u64>,
+    /// What is remembered of its rotations.
+    pub rotations: Rotations,
     /// Optional fields of a later version.
     pub unknown: Unknown,
 }
@@ -122,6 +137,7 @@ impl EntryRecord {
             meta: BTreeMap::new(),
             expires: None,
             due: None,
+            rotations: Rotations::default(),
             unknown: Unknown::default(),
         }
     }
@@ -133,8 +149,15 @@ impl EntryRecord {
 
     /// The encoded record.
     pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        let optional =
-            [self.category.is_some(), !self.tags.is_empty(), !self.meta.is_empty(), self.expires.is_some(), self.due.is_some()];
+        let rotated = !self.rotations.is_empty();
+        let optional = [
+            self.category.is_some(),
+            !self.tags.is_empty(),
+            !self.meta.is_empty(),
+            self.expires.is_some(),
+            self.due.is_some(),
+            rotated,
+        ];
         let count = 5 + optional.iter().filter(|present| **present).count() as u64;
         cbor::encode(512, |e| {
             e.map(count + self.unknown.count())?;
@@ -184,7 +207,13 @@ impl EntryRecord {
                 e.u8(8)?.u64(due)?;
             }
             e.u8(9)?.u64(self.modified)?;
-            e.writer_mut().extend_from_slice(self.unknown.bytes());
+            let (before, behind) = self.unknown.around(ROTATIONS);
+            e.writer_mut().extend_from_slice(before);
+            if rotated {
+                e.u64(ROTATIONS)?;
+                self.rotations.write(e)?;
+            }
+            e.writer_mut().extend_from_slice(behind);
             Ok(())
         })
     }
@@ -241,6 +270,10 @@ impl EntryRecord {
                 7 => record.expires = Some(d.u64()?),
                 8 => record.due = Some(d.u64()?),
                 9 => record.modified = d.u64()?,
+                ROTATIONS => {
+                    record.rotations = Rotations::read(d)?;
+                    return Ok(true);
+                }
                 _ => return Ok(false),
             }
             seen |= 1 << field;
@@ -259,14 +292,7 @@ fn read_version(d: &mut Decoder<'_>) -> Result<Version, FormatError> {
         match field {
             0 => number = Some(d.u64()?),
             1 => created = Some(d.u64()?),
-            2 => {
-                kind = Some(match d.u64()? {
-                    0 => Kind::Bytes,
-                    1 => Kind::Text,
-                    2 => Kind::Json,
-                    _ => return Err(FormatError::Newer("a value is of a kind that this version does not know".to_owned())),
-                });
-            }
+            2 => kind = Some(Kind::from_number(d.u64()?)?),
             3 => key = Some(d.u64()?),
             4 => compartment = d.str()?.to_owned(),
             5 => sealed_as = Some(d.u64()?),
@@ -374,6 +400,7 @@ impl ValueContext<'_> {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use super::super::rotation::LastRotation;
     use super::*;
 
     fn sample() -> EntryRecord {
@@ -409,6 +436,35 @@ mod tests {
         bytes[0] += 1;
         bytes.extend_from_slice(&[0x18, 0x7f, 0x01]);
         assert!(matches!(EntryRecord::decode(&bytes), Err(FormatError::Newer(_))));
+    }
+
+    #[test]
+    fn rotations_stand_among_the_optional_fields() {
+        let mut record = sample();
+        record.rotations.advance(LastRotation { time: 1, until: 2, previous: 3 });
+        record.rotations.failed = Some((4, "verify".into()));
+        let bytes = record.encode();
+        assert!(EntryRecord::decode(&bytes).unwrap() == record);
+        // A field of a later version stands before them, and one behind.
+        let at = bytes.windows(2).rposition(|two| two == [0x18, 0x81]).unwrap();
+        let mut more = [&bytes[..at], &[0x18, 0x80, 1], &bytes[at..], &[0x18, 0x82, 2]].concat();
+        more[0] += 2;
+        let read = EntryRecord::decode(&more).unwrap();
+        assert_eq!(read.encode().as_slice(), more);
+        assert_eq!(read.rotations.count, 1);
+        let refused = |change: &dyn Fn(&mut Rotations)| {
+            let mut record = record.clone();
+            change(&mut record.rotations);
+            EntryRecord::decode(&record.encode()).is_err()
+        };
+        assert!(!refused(&|rotations| rotations.pending = true));
+        assert!(refused(&|rotations| rotations.count = 0) && refused(&|rotations| rotations.last = None));
+        // That there is nothing is not stated.
+        let mut empty = [&bytes[..at], &[0x18, 0x81, 0xa1, 0, 0]].concat();
+        assert!(EntryRecord::decode(&empty).is_err());
+        empty.truncate(at);
+        empty[0] -= 1;
+        assert!(EntryRecord::decode(&empty).is_ok());
     }
 
     #[test]

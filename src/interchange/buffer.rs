@@ -37,6 +37,10 @@ impl Buffer {
         self.push(&text[done..]);
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(super) fn into_text(self) -> Zeroizing<String> {
         self.0
     }

@@ -34,6 +34,14 @@ pub enum Error {
         /// What is wrong with its value.
         what: &'static str,
     },
+    /// What is at this place of a document cannot be written.
+    #[error("{path}: {what}")]
+    Unwritable {
+        /// The way to it, with dots; escaped.
+        path: String,
+        /// What is wrong with it.
+        what: &'static str,
+    },
     /// The export is of a version that this program does not know.
     #[error("this is a newer export (its \"vault_export\" is not 1)")]
     NewerExport,

@@ -18,13 +18,14 @@
 //!
 //! Output is built in memory that is wiped when dropped. The parsers of YAML, TOML and CSV, and
 //! that of JSON for strings with escapes, keep copies of their own while they read, and those are
-//! not wiped.
+//! not wiped here; the program `vault` wipes all memory that it frees.
 
 mod assignments;
 mod bitwarden;
 mod buffer;
 mod csv;
 mod docker;
+mod document;
 mod dotenv;
 mod error;
 mod export;
@@ -41,19 +42,23 @@ mod literal;
 mod logins;
 mod onepassword;
 mod powershell;
+pub mod qr;
 mod row;
 mod shell;
 mod sops;
+mod steering;
 mod toml;
 mod variables;
 mod yaml;
 
+pub use document::{Document, DocumentFormat, Leaf, Scalar, shown};
 pub use error::Error;
 pub use format::Format;
 pub use gopass::secret;
 pub use kdbx::{KdbxError, read_kdbx};
 pub use leaves::leaves;
 pub use row::{Kind, Row};
+pub use steering::{is_never_set, is_steering};
 pub use variables::{Data, data, variables};
 
 use zeroize::Zeroizing;

@@ -51,7 +51,7 @@ fn native(text: &str) -> Option<Zeroizing<String>> {
 
 /// The JSON text that says the same as a document that holds a mapping.
 pub(super) fn to_json(text: &str) -> Result<Zeroizing<String>, Error> {
-    let root: Spanned<Node> = serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(&error))?;
+    let root = parse(text)?;
     if !matches!(root.value, Node::Mapping(_)) {
         return Err(Error::Syntax { line: 1, what: "a mapping of names to values was expected" });
     }
@@ -60,20 +60,34 @@ pub(super) fn to_json(text: &str) -> Result<Zeroizing<String>, Error> {
     Ok(out.into_text())
 }
 
-enum Node {
+/// Reads one document.
+pub(super) fn parse(text: &str) -> Result<Spanned<Node>, Error> {
+    serde_saphyr::from_str_with_options(text, options()).map_err(|error| syntax(&error))
+}
+
+/// A node as YAML's core schema takes it.
+pub(super) enum Node {
     Null,
     /// A plain scalar that is a number or a boolean to YAML: where it stands is what it says.
-    Plain,
+    Plain(Plain),
     Text(Zeroizing<String>),
     Sequence(Vec<Spanned<Node>>),
     Mapping(Vec<(String, Spanned<Node>)>),
+}
+
+/// What a plain scalar is to YAML.
+#[derive(Clone, Copy)]
+pub(super) enum Plain {
+    Bool(bool),
+    Integer(i128),
+    Float(f64),
 }
 
 /// The depth is that of YAML's own limit, which [`options`] leaves in force.
 fn write_json(out: &mut Buffer, node: &Spanned<Node>, source: &str) {
     match &node.value {
         Node::Null => out.push("null"),
-        Node::Plain => literal::bare(out, spelling(node, source)),
+        Node::Plain(_) => literal::bare(out, spelling(node, source)),
         Node::Text(text) => literal::quote(out, text),
         Node::Sequence(items) => {
             out.push("[");
@@ -92,7 +106,8 @@ fn write_json(out: &mut Buffer, node: &Spanned<Node>, source: &str) {
     }
 }
 
-fn spelling<'a>(node: &Spanned<Node>, source: &'a str) -> &'a str {
+/// What stands in the source.
+pub(super) fn spelling<'a>(node: &Spanned<Node>, source: &'a str) -> &'a str {
     let span = node.defined.span();
     let range = span.byte_offset().zip(span.byte_len()).and_then(|(at, length)| {
         let start = usize::try_from(at).ok()?;
@@ -121,20 +136,20 @@ impl<'de> Visitor<'de> for NodeVisitor {
         Ok(Node::Null)
     }
 
-    fn visit_bool<E>(self, _: bool) -> Result<Node, E> {
-        Ok(Node::Plain)
+    fn visit_bool<E>(self, truth: bool) -> Result<Node, E> {
+        Ok(Node::Plain(Plain::Bool(truth)))
     }
 
-    fn visit_i64<E>(self, _: i64) -> Result<Node, E> {
-        Ok(Node::Plain)
+    fn visit_i64<E>(self, number: i64) -> Result<Node, E> {
+        Ok(Node::Plain(Plain::Integer(number.into())))
     }
 
-    fn visit_u64<E>(self, _: u64) -> Result<Node, E> {
-        Ok(Node::Plain)
+    fn visit_u64<E>(self, number: u64) -> Result<Node, E> {
+        Ok(Node::Plain(Plain::Integer(number.into())))
     }
 
-    fn visit_f64<E>(self, _: f64) -> Result<Node, E> {
-        Ok(Node::Plain)
+    fn visit_f64<E>(self, number: f64) -> Result<Node, E> {
+        Ok(Node::Plain(Plain::Float(number)))
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Node, E> {

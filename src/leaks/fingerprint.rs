@@ -2,19 +2,23 @@
 //!
 //! For each value it holds the length, 16 bits of a hash over its first twelve bytes, by which a pass over a text finds where it may stand, and a
 //! keyed hash of all of it, by which that is confirmed. The key lies in the list: it makes lists of two vaults incomparable, and hides nothing. What
-//! can be guessed could therefore be confirmed by guessing, and stays out: only values of [`Fingerprints::LEAST_BITS`] are listed.
+//! can be guessed could therefore be confirmed by guessing, and stays out: only values of [`Fingerprints::LEAST_BITS`] are listed, and of a value that
+//! has a frame (a URL, a setting, a document) only the parts that are so strong alone. A hash over the frame would confirm a guess of what is in it.
+
+use std::collections::HashSet;
 
 use std::collections::HashMap;
 
 use base64::Engine as _;
-use base64::engine::general_purpose::GeneralPurpose;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde::{Deserialize, Serialize};
 
 use super::forms::Form;
 use super::lines::{Unwrapped, unwrap};
+use super::parts;
 use super::scanner::{Hit, lines};
-use super::strength::bits;
-use super::units;
+use super::units::{self, Unit};
 use crate::crypto::{CryptoError, Hash, keyed_hash, random};
 use crate::format::record::Kind;
 use crate::secret::SecretValue;
@@ -29,6 +33,9 @@ pub struct Fingerprints {
     version: u32,
     key: String,
     values: Vec<Fingerprint>,
+    /// Name and hash of each, while the list is made.
+    #[serde(skip)]
+    known: HashSet<(String, String)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,25 +53,33 @@ impl Fingerprints {
 
     /// An empty list with a key of its own.
     pub fn new() -> Result<Self, CryptoError> {
-        Ok(Self { version: 1, key: Hash(random()?).to_hex(), values: Vec::new() })
+        Ok(Self { version: 1, key: Hash(random()?).to_hex(), values: Vec::new(), known: HashSet::new() })
     }
 
-    /// Adds a value and its parts, as far as they are strong enough; returns how many parts were not.
+    /// Adds the parts of a value that are strong enough; returns how many of its lines and leaves have none.
     pub fn add(&mut self, label: &str, value: &SecretValue, kind: Kind) -> usize {
         let key = key_bytes(&self.key);
         let rolling = Rolling::new(&key);
         let mut weak = 0;
         units::each(label, value, kind, &mut |label, unit| {
-            let unit = unwrap(unit.bytes().trim_ascii());
-            if unit.len() < WINDOW || bits(&unit) < Self::LEAST_BITS {
-                weak += usize::from(!unit.is_empty());
+            // Lines and leaves come one by one: all of them together would confirm a weak one to whoever knows the others.
+            let bytes = unit.bytes().trim_ascii();
+            if bytes.is_empty() || bytes.contains(&b'\n') || matches!(unit, Unit::Tree(_)) {
                 return;
             }
-            let hash = keyed_hash(&key, &unit).to_hex();
-            if !self.values.iter().any(|other| other.hash == hash && other.name == label) {
-                let window = format!("{:04x}", rolling.whole(&unit[..WINDOW]));
-                self.values.push(Fingerprint { name: label.to_owned(), length: unit.len(), window, hash });
-            }
+            let mut none = true;
+            parts::strong(&unwrap(bytes), Self::LEAST_BITS, &mut |part| {
+                if part.len() < WINDOW {
+                    return;
+                }
+                none = false;
+                let hash = keyed_hash(&key, part).to_hex();
+                if self.known.insert((label.to_owned(), hash.clone())) {
+                    let window = format!("{:04x}", rolling.whole(&part[..WINDOW]));
+                    self.values.push(Fingerprint { name: label.to_owned(), length: part.len(), window, hash });
+                }
+            });
+            weak += usize::from(none);
         });
         weak
     }
@@ -151,7 +166,7 @@ impl FingerprintScanner {
         Self { rolling: Rolling::new(&key), key, windows, by_window, hashes, shortest, unwrapped: Unwrapped::default(), list }
     }
 
-    /// Looks through a document: as it is, and what it has in base64, hex and as `%XX` or JSON strings.
+    /// Looks through a document: as it is, and what it has in base64, hex, as `%XX` or JSON strings, and as ASCII in UTF-16.
     pub fn scan(&mut self, document: &[u8], found: &mut dyn FnMut(Hit<'_>)) {
         let mut unwrapped = std::mem::take(&mut self.unwrapped);
         unwrapped.fill(document, true);
@@ -184,6 +199,10 @@ impl FingerprintScanner {
             }
             if memchr::memchr(b'\\', line).is_some() {
                 self.find(&unwrap(&decode_json(line)), &mut |_, value| report(Form::Json, value));
+            }
+            if memchr::memchr(0, line).is_some() {
+                let narrow: Vec<u8> = line.iter().copied().filter(|byte| *byte != 0).collect();
+                self.find(&unwrap(&narrow), &mut |_, value| report(Form::Utf16, value));
             }
         }
         self.unwrapped = unwrapped;
@@ -231,32 +250,34 @@ fn runs(text: &[u8], is: impl Fn(u8) -> bool, least: usize) -> Vec<std::ops::Ran
     runs
 }
 
-fn is_base64(byte: u8) -> bool {
+pub(super) fn is_base64(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_')
 }
 
-/// Both alphabets at once, and whatever the last group holds.
-fn decode_base64(text: &[u8]) -> Vec<u8> {
-    use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
-    const LENIENT: GeneralPurpose = GeneralPurpose::new(
-        &base64::alphabet::STANDARD,
-        GeneralPurposeConfig::new()
-            .with_decode_allow_trailing_bits(true)
-            .with_decode_padding_mode(DecodePaddingMode::Indifferent),
-    );
-    let standard: Vec<u8> = text
-        .iter()
+/// Takes whatever the last group holds.
+pub(super) const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true).with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// One alphabet for both.
+pub(super) fn standard_base64(text: &[u8]) -> Vec<u8> {
+    text.iter()
         .map(|byte| match byte {
             b'-' => b'+',
             b'_' => b'/',
             other => *other,
         })
-        .collect();
+        .collect()
+}
+
+fn decode_base64(text: &[u8]) -> Vec<u8> {
+    let standard = standard_base64(text);
     let whole = if standard.len() % 4 == 1 { standard.len() - 1 } else { standard.len() };
     LENIENT.decode(&standard[..whole]).unwrap_or_default()
 }
 
-fn decode_hex(text: &[u8]) -> Vec<u8> {
+pub(super) fn decode_hex(text: &[u8]) -> Vec<u8> {
     let digit = |byte: u8| (byte as char).to_digit(16).unwrap_or(0) as u8;
     text.chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
@@ -353,6 +374,49 @@ mod tests {
         scanner.scan(STRONG.replace('V', "W").as_bytes(), &mut |_| unreachable!("only the beginning is there"));
         scanner
             .scan(format!("{} correct horse battery staple", &STRONG[1..]).as_bytes(), &mut |_| unreachable!("nothing is there"));
+    }
+
+    #[test]
+    fn a_weak_part_of_a_long_value_is_not_published_with_its_frame() {
+        let dsn = "postgres://app:hunter2@db.internal.example.com:5432/appdb";
+        let object = r#"{"host":"db.internal.example.com","user":"app","password":"hunter2","port":5432}"#;
+        let env = "DB_HOST=db.internal.example.com\nDB_USER=app\nDB_PASSWORD=Summer2024!\nDB_NAME=appdb\n";
+        let list = |value: &str, kind| {
+            let mut list = Fingerprints::new().unwrap();
+            let weak = list.add("name", &SecretValue::from(value), kind);
+            (list.values.iter().map(|one| one.length).collect::<Vec<_>>(), weak)
+        };
+        let basic = STANDARD.encode("registry-robot-of-the-team:hunter2-hunter2");
+        for (value, kind, weak) in [
+            (dsn, Kind::Text, 1),
+            (object, Kind::Json, 4),
+            (object, Kind::Text, 1),
+            (env, Kind::Text, 4),
+            ("host=db1;port=5432;user=app;pass=x9k2q;timeout=15", Kind::Text, 1),
+            (&basic, Kind::Text, 1),
+        ] {
+            assert_eq!(list(value, kind), (vec![], weak), "{value}");
+        }
+        // What is strong is listed, without what stands around it: that could be guessed by whoever knows the strong part.
+        let key = "q7Zp0LmXw93KfBt6RcYd81Vh";
+        let lengths = |value: &str, kind| list(value, kind).0;
+        assert_eq!(lengths(&dsn.replace("hunter2", key), Kind::Text), [key.len()]);
+        assert_eq!(lengths(&object.replace("hunter2", key), Kind::Json), [key.len()]);
+        assert_eq!(lengths(&format!("{env}API_KEY=\"{key}\"\n"), Kind::Text), [key.len()]);
+        assert_eq!(
+            lengths(&format!("Endpoint=sb://bus.example.com/;SharedAccessKey=aZ3k9Qm1/{key}=;Name=all"), Kind::Text),
+            [key.len() + 9]
+        );
+        assert_eq!(lengths(&STANDARD.encode(format!("robot:{key}")), Kind::Text), [key.len()]);
+        // Signs alone are no frame.
+        for whole in [
+            STRONG,
+            "wJalrXUtn/K7MDENG/bPxRfiCY+zq81Lx0Rk4tVw",
+            "6c38ca0b-5957-d4ce-7014-882bc129dccb",
+            "x#9@Kv=Lq&2;Zp{8}Wd,4:Ts/7Gh",
+        ] {
+            assert_eq!(list(whole, Kind::Text), (vec![whole.len()], 0), "{whole}");
+        }
     }
 
     #[test]

@@ -19,6 +19,8 @@ pub enum Form {
     Json,
     /// As it stands between single quotes in a shell script.
     Shell,
+    /// In UTF-16, of either order.
+    Utf16,
 }
 
 impl Form {
@@ -32,6 +34,7 @@ impl Form {
             Self::Url => "url",
             Self::Json => "json",
             Self::Shell => "shell",
+            Self::Utf16 => "utf-16",
         }
     }
 }
@@ -82,6 +85,17 @@ pub(super) fn encoded(value: &[u8], add: &mut dyn FnMut(Form, Bytes)) {
         }
         add(Form::Shell, quoted);
     }
+}
+
+/// A text in UTF-16, of both orders, without a first or last zero: so most texts are the same in both.
+pub(super) fn utf16(text: &str) -> [Bytes; 2] {
+    [u16::to_le_bytes, u16::to_be_bytes].map(|bytes| {
+        let mut wide = with_room(text.len() * 2);
+        text.encode_utf16().for_each(|unit| wide.extend(bytes(unit)));
+        let first = usize::from(wide.first() == Some(&0));
+        let last = wide.len() - usize::from(wide.last() == Some(&0));
+        Zeroizing::new(wide[first..last].to_vec())
+    })
 }
 
 /// Room for all of it from the start: growing would leave copies behind unwiped.

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::lines::Unwrapped;
 use super::matcher::{Matcher, Region};
+use crate::secret::Growing;
 
 /// What stands in the place of a value.
 pub const MASK: &str = "[MASKED]";
@@ -27,7 +26,7 @@ pub struct Masker {
     matcher: Arc<Matcher>,
     style: Style,
     /// What is held, from the first byte that may belong to a value.
-    held: Zeroizing<Vec<u8>>,
+    held: Growing,
     /// How many bytes of it have been released.
     shown: usize,
     /// Whether what is held begins a line, as [`Unwrapped::fill`] takes it.
@@ -38,31 +37,26 @@ pub struct Masker {
 impl Masker {
     /// Replaces what `matcher` finds.
     pub fn new(matcher: Arc<Matcher>, style: Style) -> Self {
-        Self { matcher, style, held: Zeroizing::default(), shown: 0, beginning: false, unwrapped: Unwrapped::default() }
+        Self { matcher, style, held: Growing::default(), shown: 0, beginning: false, unwrapped: Unwrapped::default() }
     }
 
     /// Takes the next bytes of the stream, and appends to `out` what may pass.
     pub fn push(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
-        let length = self.held.len() + bytes.len();
-        if self.held.capacity() < length {
-            let mut larger = Zeroizing::new(Vec::with_capacity(length.max(64 * 1024)));
-            larger.extend_from_slice(&self.held);
-            self.held = larger;
-        }
-        self.held.extend_from_slice(bytes);
+        self.held.push(bytes);
         self.pass(true, out);
     }
 
     /// Whether something is held.
     pub fn is_holding(&self) -> bool {
-        self.shown < self.held.len()
+        self.shown < self.held.expose().len()
     }
 
     /// Releases what is held: nothing came for a while. If the rest of a value comes after all, that rest is replaced.
     pub fn release(&mut self, out: &mut Vec<u8>) {
         let regions = self.regions(false).0;
-        self.replace(&regions, self.held.len(), out);
-        self.shown = self.held.len();
+        let held = self.held.expose().len();
+        self.replace(&regions, held, out);
+        self.shown = held;
     }
 
     /// Ends the stream.
@@ -73,43 +67,36 @@ impl Masker {
     fn pass(&mut self, more: bool, out: &mut Vec<u8>) {
         let (regions, hold, beginning) = self.regions(more);
         self.replace(&regions, hold, out);
-        if hold == self.held.len() {
-            self.held.clear();
-            self.shown = 0;
-            self.beginning = beginning;
-        } else {
-            self.held.drain(..hold);
-            self.shown = self.shown.saturating_sub(hold);
-            // It begins with a byte that is no blank at the beginning of a line.
-            self.beginning = false;
-        }
+        // What stays held begins with a byte that is no blank at the beginning of a line.
+        self.beginning = beginning && hold == self.held.expose().len();
+        self.held.drop_first(hold);
+        self.shown = self.shown.saturating_sub(hold);
     }
 
     /// The parts to replace, from where on to hold, and whether the next byte would begin a line.
     fn regions(&mut self, more: bool) -> (Vec<Region>, usize, bool) {
-        let beginning = self.unwrapped.fill(&self.held, self.beginning);
+        let beginning = self.unwrapped.fill(self.held.expose(), self.beginning);
         let (regions, open) = self.matcher.regions(&self.unwrapped, more);
-        (regions, open.unwrap_or(self.held.len()), beginning)
+        (regions, open.unwrap_or(self.held.expose().len()), beginning)
     }
 
     /// Appends what is held up to `end` and not yet shown, with the regions replaced.
     fn replace(&self, regions: &[Region], end: usize, out: &mut Vec<u8>) {
-        let mut at = self.shown;
+        let (held, mut at) = (self.held.expose(), self.shown);
         for region in regions.iter().filter(|region| region.end > self.shown) {
             let from = region.start.max(at);
-            out.extend_from_slice(&self.held[at..from]);
+            out.extend_from_slice(&held[at..from]);
             match self.style {
                 Style::Word => out.extend_from_slice(MASK.as_bytes()),
                 Style::Stars => {
-                    let characters =
-                        String::from_utf8_lossy(&self.held[from..region.end]).chars().filter(|c| !c.is_control()).count();
+                    let characters = String::from_utf8_lossy(&held[from..region.end]).chars().filter(|c| !c.is_control()).count();
                     out.extend(std::iter::repeat_n(b'*', characters));
                 }
             }
             at = region.end;
         }
         if at < end {
-            out.extend_from_slice(&self.held[at..end]);
+            out.extend_from_slice(&held[at..end]);
         }
     }
 }
@@ -217,6 +204,48 @@ mod tests {
         assert_eq!(masked(&matcher, &[b"<", &long.as_bytes()[..1024], b"<"]), "<[MASKED]<");
         let whole = masked(&matcher, &[b"<", long.as_bytes(), b">"]);
         assert!(whole.starts_with("<[MASKED]") && whole.ends_with("[MASKED]>") && !whole.contains("69"), "{whole}");
+    }
+
+    #[test]
+    fn a_long_value_with_letters_over_the_cuts_is_masked_as_json() {
+        // The fourth and fifth cut would go through a letter.
+        let long: String = (0..250).map(|number| format!("\"{number:03}\\")).collect::<String>()
+            + "-"
+            + &(0..500).map(|number| format!("é\"{number:03}€")).collect::<String>();
+        let matcher = matcher(&[(&long, Kind::Text)]);
+        let ascii: String = serde_json::to_string(&long)
+            .unwrap()
+            .chars()
+            .map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", c as u32) })
+            .collect();
+        for text in [serde_json::to_string(&long).unwrap(), ascii] {
+            let out = masked(&matcher, &[text.as_bytes()]);
+            assert!(out.len() < 60, "{} of {} bytes are shown", out.len(), text.len());
+        }
+    }
+
+    #[test]
+    fn blanks_within_a_value_are_bounded_and_so_is_what_they_hold() {
+        let matcher = matcher(&[("s3cret-value", Kind::Text)]);
+        for (blanks, expected) in [(4000, "[MASKED]"), (5000, "s3cretBLANKS-value")] {
+            let blanks = format!("\r\n{}", " \n".repeat(blanks / 2 - 1));
+            let text = format!("s3cret{blanks}-value");
+            for size in [1, 777, 100_000] {
+                let parts: Vec<&[u8]> = text.as_bytes().chunks(size).collect();
+                let right = masked(&matcher, &parts) == expected.replace("BLANKS", &blanks);
+                assert!(right, "{} blanks in parts of {size}", blanks.len());
+            }
+        }
+        let mut masker = Masker::new(matcher, Style::Word);
+        let mut out = Vec::new();
+        masker.push(b"s", &mut out);
+        for _ in 0..100 {
+            masker.push(&[b'\n'; 1000], &mut out);
+        }
+        assert!(!masker.is_holding());
+        masker.push(b"s3cret-value", &mut out);
+        masker.finish(&mut out);
+        assert!(out.len() == 100_009 && out.ends_with(b"\n[MASKED]"), "{}", out.len());
     }
 
     proptest! {

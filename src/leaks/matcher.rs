@@ -38,6 +38,8 @@ pub struct Matcher {
     /// By the same hash: the first pattern whose beginning ends in that block, and for each pattern the next one.
     first: Vec<u32>,
     next: Vec<u32>,
+    /// The first bytes of each pattern: most that are in a list by chance need no closer look.
+    heads: Vec<[u8; 4]>,
 }
 
 /// A part of a text that belongs to a value, and the number of a pattern in it.
@@ -76,6 +78,7 @@ impl Matcher {
             jumps: vec![(window + 1).saturating_sub(BLOCK) as u8; size],
             first: vec![NONE; size],
             next: vec![NONE; patterns.len()],
+            heads: patterns.iter().map(|pattern| head(&pattern.bytes)).collect(),
             patterns: Vec::new(),
         };
         for (number, pattern) in patterns.iter().enumerate() {
@@ -163,7 +166,12 @@ impl Matcher {
         let mut open = false;
         let mut longest: Option<(usize, usize)> = None;
         let mut number = list;
+        let head = head(text);
         while number != NONE {
+            if self.heads[number as usize] != head {
+                number = self.next[number as usize];
+                continue;
+            }
             let pattern = &self.patterns[number as usize].bytes;
             if pattern.len() > text.len() {
                 open |= pattern.starts_with(text);
@@ -188,6 +196,10 @@ impl Matcher {
         let word = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
         (word.wrapping_mul(0x9E37_79B1) >> (32 - self.bits)) as usize
     }
+}
+
+fn head(text: &[u8]) -> [u8; 4] {
+    text.first_chunk().copied().unwrap_or_default()
 }
 
 #[cfg(test)]

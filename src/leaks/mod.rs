@@ -12,6 +12,7 @@
 //! | url | four sets of characters that are left alone, upper and lower case |
 //! | json | as it must be escaped, as ASCII, safe for HTML, and as JSON inside of JSON |
 //! | shell | inside single quotes |
+//! | utf-16 | both orders; for reports only, and not over ends of lines |
 //!
 //! What is compressed, encrypted, reversed, or has something between its characters (the colours of a terminal, say) is not found.
 
@@ -20,16 +21,20 @@ mod forms;
 mod lines;
 mod masker;
 mod matcher;
+mod parts;
+mod reuse;
 mod scanner;
 mod sensitive;
 mod strength;
+mod text;
 mod units;
 
 pub use fingerprint::{FingerprintScanner, Fingerprints};
 pub use forms::Form;
 pub use masker::{MASK, Masker, Style};
 pub use matcher::Matcher;
+pub use reuse::Reuse;
 pub use scanner::{Hit, Scanner};
-pub use sensitive::{Rule, mask_json};
-pub use strength::{bits, is_trivial};
+pub use sensitive::{Rule, mask_json, mask_text, names_secret, secrets};
+pub use strength::{bits, is_short, is_trivial, is_weak};
 pub use units::Units;

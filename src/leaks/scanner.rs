@@ -2,11 +2,10 @@
 
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
 use super::forms::Form;
 use super::lines::Unwrapped;
 use super::matcher::Matcher;
+use crate::secret::Growing;
 
 /// A value that was found.
 pub struct Hit<'a> {
@@ -22,7 +21,7 @@ pub struct Hit<'a> {
 pub struct Scanner {
     matcher: Arc<Matcher>,
     /// The end of what came, which may be the beginning of a value.
-    held: Zeroizing<Vec<u8>>,
+    held: Growing,
     beginning: bool,
     line: u64,
     unwrapped: Unwrapped,
@@ -31,36 +30,37 @@ pub struct Scanner {
 impl Scanner {
     /// Reports what `matcher` finds.
     pub fn new(matcher: Arc<Matcher>) -> Self {
-        Self { matcher, held: Zeroizing::default(), beginning: true, line: 1, unwrapped: Unwrapped::default() }
+        Self { matcher, held: Growing::default(), beginning: true, line: 1, unwrapped: Unwrapped::default() }
     }
 
     /// Takes the next bytes of the document.
     pub fn push(&mut self, bytes: &[u8], found: &mut dyn FnMut(Hit<'_>)) {
-        self.held.extend_from_slice(bytes);
+        self.held.push(bytes);
         self.pass(true, found);
     }
 
     /// Ends the document. The next byte is the first of another one.
     pub fn finish(&mut self, found: &mut dyn FnMut(Hit<'_>)) {
         self.pass(false, found);
-        self.held.clear();
+        self.held.drop_first(self.held.expose().len());
         (self.beginning, self.line) = (true, 1);
     }
 
     fn pass(&mut self, more: bool, found: &mut dyn FnMut(Hit<'_>)) {
-        let beginning = self.unwrapped.fill(&self.held, self.beginning);
+        let held = self.held.expose();
+        let beginning = self.unwrapped.fill(held, self.beginning);
         let (regions, open) = self.matcher.regions(&self.unwrapped, more);
         let (mut line, mut at) = (self.line, 0);
         for region in regions {
-            line += lines(&self.held[at..region.start]);
+            line += lines(&held[at..region.start]);
             at = region.start;
             let (names, form) = self.matcher.meaning(region.pattern);
             found(Hit { line, form, names: names.collect() });
         }
-        let hold = open.unwrap_or(self.held.len());
-        self.line += lines(&self.held[..hold]);
-        self.held.drain(..hold);
-        self.beginning = self.held.is_empty() && beginning;
+        let hold = open.unwrap_or(held.len());
+        self.line += lines(&held[..hold]);
+        self.beginning = hold == held.len() && beginning;
+        self.held.drop_first(hold);
     }
 }
 

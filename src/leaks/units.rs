@@ -16,6 +16,7 @@ const PIECE: usize = 1024;
 pub struct Units {
     least: usize,
     judge: fn(&[u8]) -> bool,
+    utf16: bool,
     pub(super) labels: Vec<String>,
     pub(super) patterns: Vec<Pattern>,
     skipped: Vec<(String, &'static str)>,
@@ -27,7 +28,12 @@ impl Units {
 
     /// No units yet. What has fewer than `least` bytes (at least [`Self::LEAST`]), and what `judge` calls trivial, is left out.
     pub fn new(least: usize, judge: fn(&[u8]) -> bool) -> Self {
-        Self { least: least.max(Self::LEAST), judge, labels: Vec::new(), patterns: Vec::new(), skipped: Vec::new() }
+        Self { least: least.max(Self::LEAST), judge, utf16: false, labels: Vec::new(), patterns: Vec::new(), skipped: Vec::new() }
+    }
+
+    /// Also in UTF-16: for reports. What replaces a value in a stream is no UTF-16.
+    pub fn with_utf16(self) -> Self {
+        Self { utf16: true, ..self }
     }
 
     /// Adds a value under the name by which it is reported.
@@ -72,6 +78,11 @@ impl Units {
         let plain = unwrap(bytes);
         pieces(&plain, &mut |piece| add(Form::Plain, Zeroizing::new(piece.to_vec())));
         pieces(bytes, &mut |piece| forms::encoded(piece, &mut |form, bytes| add(form, unwrap(&bytes))));
+        // A line end has two bytes there, and is not taken out: lines are looked for one by one.
+        if self.utf16 && !bytes.contains(&b'\n') {
+            let wide = |piece: &[u8]| std::str::from_utf8(piece).map(forms::utf16);
+            pieces(bytes, &mut |piece| wide(piece).into_iter().flatten().for_each(|bytes| add(Form::Utf16, unwrap(&bytes))));
+        }
     }
 }
 
@@ -79,6 +90,8 @@ impl Units {
 pub(super) enum Unit<'a> {
     /// All of it.
     Whole(&'a [u8]),
+    /// All of a JSON object or list, whose leaves come as well.
+    Tree(&'a [u8]),
     /// A line of several.
     Line(&'a [u8]),
     /// A string or number in a JSON value.
@@ -88,7 +101,7 @@ pub(super) enum Unit<'a> {
 impl<'a> Unit<'a> {
     pub(super) fn bytes(&self) -> &'a [u8] {
         match self {
-            Self::Whole(bytes) | Self::Line(bytes) | Self::Leaf(bytes) => bytes,
+            Self::Whole(bytes) | Self::Tree(bytes) | Self::Line(bytes) | Self::Leaf(bytes) => bytes,
         }
     }
 }
@@ -99,7 +112,7 @@ pub(super) fn each(label: &str, value: &SecretValue, kind: Kind, visit: &mut dyn
         && let Ok(tree) = serde_json::from_slice::<Value>(value.expose())
     {
         if matches!(tree, Value::Object(_) | Value::Array(_)) {
-            visit(label, Unit::Whole(value.expose()));
+            visit(label, Unit::Tree(value.expose()));
         }
         return leaves(label, "", tree, visit);
     }
@@ -138,14 +151,20 @@ fn leaves(label: &str, path: &str, tree: Value, visit: &mut dyn FnMut(&str, Unit
     }
 }
 
-/// The pieces of a text: all of them together cover it, and the last is as long as the others.
+/// The pieces of a text: all of them together cover it, and the last is about as long as the others. No cut goes through a character: a part of one
+/// has no form in JSON.
 fn pieces(text: &[u8], visit: &mut dyn FnMut(&[u8])) {
-    if text.len() <= PIECE {
-        return visit(text);
+    let mut start = 0;
+    while text.len() - start > PIECE {
+        let end = character_before(text, start + PIECE);
+        visit(&text[start..end]);
+        start = end;
     }
-    let whole = text.len() / PIECE * PIECE;
-    text[..whole].chunks(PIECE).for_each(&mut *visit);
-    if whole < text.len() {
-        visit(&text[text.len() - PIECE..]);
-    }
+    visit(&text[start.min(character_before(text, text.len().saturating_sub(PIECE)))..]);
+}
+
+/// The nearest place at or before `at` where a character of UTF-8 begins; `at` itself in what is no UTF-8.
+fn character_before(text: &[u8], at: usize) -> usize {
+    let begins = |at: &usize| text.get(*at).is_none_or(|byte| byte & 0xc0 != 0x80);
+    (at.saturating_sub(3)..=at).rev().find(begins).unwrap_or(at)
 }

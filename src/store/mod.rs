@@ -4,6 +4,7 @@
 
 pub mod file;
 pub mod memory;
+pub mod overlay;
 
 use std::io;
 use std::sync::Arc;

@@ -30,12 +30,30 @@ const TOOLS: &[Tool] = &[
 /// The programs are arguments: $1 seconds, $2 paste, $3 copy. The value is in a variable of this shell and in no argument.
 const CLEAR: &str = r#"value=$(cat; printf x); sleep "$1"; now=$($2; printf x); [ "$now" = "$value" ] && printf '' | $3"#;
 
+/// Whether some program could write the clipboard: to be asked before what cannot be taken back.
+///
+/// # Errors
+/// As [`copy`].
+pub fn refuse_absent() -> Result<()> {
+    let is_there = |program: &str| {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+    };
+    if usable().any(|tool| is_there(tool.copy[0])) { Ok(()) } else { Err(absent()) }
+}
+
+fn usable() -> impl Iterator<Item = &'static Tool> {
+    TOOLS.iter().filter(|tool| tool.variable.is_none_or(|variable| std::env::var_os(variable).is_some()))
+}
+
+fn absent() -> Error {
+    Error::new(ErrorKind::Io, "no_clipboard", "there is no clipboard that could be written")
+        .hint("wl-copy, xclip, xsel or pbcopy must be there, and a desktop; or print the value")
+}
+
 /// Copies a value, and clears it after `seconds` unless something else is there by then.
 pub fn copy(value: &SecretValue, seconds: u64) -> Result<()> {
-    for tool in TOOLS {
-        if tool.variable.is_some_and(|variable| std::env::var_os(variable).is_none()) {
-            continue;
-        }
+    for tool in usable() {
         if feed(command(tool.copy), value).is_ok_and(|mut child| child.wait().is_ok_and(|status| status.success())) {
             let mut clear = process::child("sh");
             clear
@@ -49,8 +67,12 @@ pub fn copy(value: &SecretValue, seconds: u64) -> Result<()> {
             return Ok(());
         }
     }
-    Err(Error::new(ErrorKind::Io, "no_clipboard", "there is no clipboard that could be written")
-        .hint("wl-copy, xclip, xsel or pbcopy must be there, and a desktop; or print the value"))
+    Err(absent())
+}
+
+/// What is said once a value is there.
+pub fn note(seconds: u64) -> String {
+    format!("copied; the clipboard is cleared in {seconds} seconds unless something else is there by then")
 }
 
 fn command(words: &[&str]) -> Command {

@@ -13,14 +13,21 @@ use crate::process;
 use crate::secret::SecretValue;
 use crate::vault::{Error, ErrorKind, Result};
 
-/// Lets a person edit `text`; `None` if it is as it was. `guard` is called when the editor runs, and what it gives is kept until it ended.
+/// Lets a person edit `text`; `None` if it is as it was. `guard` is called before there is a file with it, and what it gives is kept until
+/// there is none.
 pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretValue>> {
+    edit_as("value", text, guard)
+}
+
+/// [`edit`], as a file of this name: by it an editor knows the language.
+pub fn edit_as<G>(name: &str, text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretValue>> {
     let variable = |name| std::env::var_os(name).filter(|editor| !editor.is_empty());
     let editor = variable("VISUAL")
         .or_else(|| variable("EDITOR"))
         .ok_or_else(|| Error::usage("no editor is set").hint("set VISUAL or EDITOR, or pipe the value to `vault set`"))?;
+    let guard = guard();
     let place = Place::new("vault-edit")?;
-    let path = place.path().join("value");
+    let path = place.path().join(name);
     let mut file = std::fs::OpenOptions::new()
         .write(true)
         .create_new(true)
@@ -43,7 +50,6 @@ pub fn edit<G>(text: &[u8], guard: impl FnOnce() -> G) -> Result<Option<SecretVa
         .current_dir(place.path())
         .spawn()
         .map_err(cannot)?;
-    let guard = guard();
     let status = editor.wait().map_err(cannot)?;
     if !status.success() {
         return Err(Error::new(ErrorKind::Io, "editor_failed", format!("the editor ended with {status}; nothing was changed")));

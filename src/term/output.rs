@@ -1,6 +1,10 @@
 //! Standard output and standard error.
 
-use std::io::{self, BufWriter, IsTerminal as _, StdoutLock, Write};
+use std::fs::File;
+use std::io::{self, IsTerminal as _, Write};
+use std::os::fd::AsFd;
+
+use zeroize::Zeroize as _;
 
 use crate::vault::{Error, Result};
 
@@ -30,10 +34,49 @@ pub fn stdin_is_nothing() -> bool {
     }
 }
 
-/// Standard output for bulk data, in large writes.
-pub fn data() -> Result<BufWriter<StdoutLock<'static>>> {
-    refuse_closed()?;
-    Ok(BufWriter::with_capacity(64 * 1024, io::stdout().lock()))
+/// Standard output for bulk data, in large writes; what is left unwritten when an error ends the command stays unwritten.
+pub fn data() -> Result<Data> {
+    Ok(Data { out: unbuffered()?, held: Vec::new() })
+}
+
+/// A buffer before standard output that wipes what was in it.
+pub struct Data {
+    out: File,
+    held: Vec<u8>,
+}
+
+/// As much is held before it is written.
+const HELD: usize = 64 * 1024;
+
+impl Write for Data {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.held.len() + bytes.len() > HELD {
+            self.flush()?;
+        }
+        if bytes.len() >= HELD {
+            return self.out.write(bytes);
+        }
+        if self.held.capacity() == 0 {
+            // Room for all of it from the start: growing would leave copies behind unwiped.
+            self.held.reserve_exact(HELD);
+        }
+        self.held.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let written = self.out.write_all(&self.held);
+        // Not the room behind it, which nothing was in: wiping it would touch as many pages.
+        self.held.as_mut_slice().zeroize();
+        self.held.clear();
+        written
+    }
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        self.held.as_mut_slice().zeroize();
+    }
 }
 
 /// Refuses to print where nobody can read it: on a standard output that was closed before the program began.
@@ -45,10 +88,27 @@ pub fn refuse_closed() -> Result<()> {
 }
 
 /// Standard output without a buffer: what is written leaves at once, and no copy of it stays.
-pub fn unbuffered() -> Result<std::fs::File> {
+pub fn unbuffered() -> Result<File> {
     refuse_closed()?;
-    let owned = std::os::fd::AsFd::as_fd(&io::stdout()).try_clone_to_owned();
-    owned.map(std::fs::File::from).map_err(|error| Error::io("write to standard output", &error))
+    let owned = AsFd::as_fd(&io::stdout()).try_clone_to_owned();
+    owned.map(File::from).map_err(|error| Error::io("write to standard output", &error))
+}
+
+/// Prints a value in one go and unbuffered: no copy of it stays in a buffer. A reader who has seen enough is no error.
+pub fn value(value: &[u8], newline: bool) -> Result<()> {
+    let mut out = unbuffered()?;
+    let written = out.write_all(value).and_then(|()| if newline { out.write_all(b"\n") } else { Ok(()) });
+    match written {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to standard output", &error)),
+        _ => Ok(()),
+    }
+}
+
+/// Columns and rows of the terminal that standard output is.
+pub fn stdout_size() -> Option<(u16, u16)> {
+    let size = rustix::termios::tcgetwinsize(io::stdout()).ok()?;
+    // A terminal that does not know its size says nothing.
+    (size.ws_col > 0 && size.ws_row > 0).then_some((size.ws_col, size.ws_row))
 }
 
 /// Prints text that is data. A reader who has seen enough is no error.
@@ -56,8 +116,7 @@ pub fn print(text: &str) -> Result<()> {
     if text.is_empty() {
         return Ok(());
     }
-    let mut out = data()?;
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+    match unbuffered()?.write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(Error::io("write to standard output", &error)),
         _ => Ok(()),
     }

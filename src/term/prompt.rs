@@ -6,6 +6,8 @@ use std::io::{self, IsTerminal as _};
 use dialoguer::console::Term;
 use zeroize::Zeroizing;
 
+use super::picker;
+
 /// The terminal that questions are asked on.
 pub struct Prompter {
     term: Term,
@@ -50,6 +52,11 @@ impl Prompter {
     /// Yes or no; a bare return is no answer.
     pub fn confirm(&self, question: &str) -> io::Result<bool> {
         dialoguer::Confirm::new().with_prompt(question).interact_on(&self.term).map_err(|dialoguer::Error::IO(error)| error)
+    }
+
+    /// One of these names, by its number; `None` if the person leaves it.
+    pub fn choose(&self, question: &str, names: &[String]) -> io::Result<Option<usize>> {
+        picker::choose(&self.term, question, names)
     }
 
     fn ask(&self, password: dialoguer::Password<'_>) -> io::Result<Zeroizing<String>> {

@@ -3,7 +3,10 @@
 //! | standard output or error is | with `--mask` | without |
 //! |---|---|---|
 //! | no terminal | a pipe, masked | a pipe, masked (not with `--no-mask`) |
-//! | the terminal | a pseudo-terminal, masked | left alone |
+//! | the terminal of this session, if standard output is it | a pseudo-terminal, masked | left alone |
+//! | any other terminal | a pipe, masked | left alone |
+//!
+//! Where standard output goes elsewhere, the terminal is somebody else's, a pager's perhaps: its modes and its keys are left alone.
 
 use std::fs::File;
 use std::io::{self, IsTerminal as _, Read as _};
@@ -47,6 +50,8 @@ pub struct Resident {
     pty: Option<Pty>,
     keys_pass: bool,
     has_terminal: bool,
+    is_stopped: bool,
+    failure: Option<io::Error>,
 }
 
 impl Resident {
@@ -54,9 +59,14 @@ impl Resident {
     pub fn new(masking: Option<Masking>) -> io::Result<Self> {
         let signals = process::hear_signals()?;
         let at_terminal = masking.as_ref().is_some_and(|masking| masking.at_terminal);
-        let seen = io::stdout().is_terminal() || io::stderr().is_terminal();
-        let pty = if at_terminal && seen { Pty::open()? } else { None };
-        Ok(Self { signals, masking, pty, keys_pass: false, has_terminal: File::open("/dev/tty").is_ok() })
+        let pty = if at_terminal && process::is_controlling(&io::stdout()) { Pty::open()? } else { None };
+        let has_terminal = File::open("/dev/tty").is_ok();
+        Ok(Self { signals, masking, pty, keys_pass: false, has_terminal, is_stopped: false, failure: None })
+    }
+
+    /// Why not all that the programs printed was passed on, if it was not.
+    pub fn failure(&mut self) -> Option<io::Error> {
+        self.failure.take()
     }
 
     /// Looks for this from the next program on.
@@ -74,7 +84,11 @@ impl Resident {
         let mut pumps: Vec<JoinHandle<io::Result<()>>> = Vec::new();
         let mut copy = |from: OwnedFd, mut to: File, masker: Masker| -> io::Result<()> {
             let alive = alive.try_clone()?;
-            pumps.push(std::thread::Builder::new().spawn(move || masking::pump(&from, &mut to, masker, Some(&alive)))?);
+            let copy = move || {
+                process::wipe_registers();
+                masking::pump(&from, &mut to, masker, Some(&alive))
+            };
+            pumps.push(std::thread::Builder::new().spawn(copy)?);
             Ok(())
         };
 
@@ -105,7 +119,7 @@ impl Resident {
             }
             if let Some(pty) = &self.pty {
                 copy(pty.master()?, pty.screen()?, masker(Style::Stars))?;
-                pty.raw()?;
+                pty.take_up()?;
                 if !std::mem::replace(&mut self.keys_pass, true) {
                     pty.pass_keys()?;
                 }
@@ -115,11 +129,12 @@ impl Resident {
         let end = self.attend(leader, target, &mut changed);
         drop(ended);
         for pump in pumps {
-            // What could not be written any more has no reader; the program's end is what counts.
-            let _ = pump.join();
+            // Of one that panicked the message has been printed.
+            let copied = pump.join().unwrap_or_else(|_| Err(io::Error::other("a defect of this program")));
+            self.failure = self.failure.take().or(copied.err());
         }
         if let Some(pty) = &self.pty {
-            pty.restore();
+            pty.let_go();
         }
         end
     }
@@ -130,24 +145,22 @@ impl Resident {
             self.group(command);
             return Ok(None);
         };
-        let (out, error) = (io::stdout().is_terminal(), io::stderr().is_terminal());
         let Some(pty) = &self.pty else {
-            // A terminal that cannot be opened is masked through a pipe if it must be.
-            if !out || masking.at_terminal {
+            if masking.at_terminal || !io::stdout().is_terminal() {
                 command.stdout(Stdio::piped());
             }
-            if !error || masking.at_terminal {
+            if masking.at_terminal || !io::stderr().is_terminal() {
                 command.stderr(Stdio::piped());
             }
             self.group(command);
             return Ok(None);
         };
         let inner = pty.inner()?;
-        if io::stdin().is_terminal() {
+        if process::is_controlling(&io::stdin()) {
             command.stdin(inner.try_clone()?);
         }
-        command.stdout(if out { Stdio::from(inner.try_clone()?) } else { Stdio::piped() });
-        command.stderr(if error { Stdio::from(inner.try_clone()?) } else { Stdio::piped() });
+        command.stdout(inner.try_clone()?);
+        command.stderr(if process::is_controlling(&io::stderr()) { Stdio::from(inner.try_clone()?) } else { Stdio::piped() });
         let (report, write) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
         process::start_in_session(command, inner, write);
         Ok(Some(report))
@@ -155,6 +168,7 @@ impl Resident {
 
     /// Without a terminal that signals go out from, whoever signals the group means this process, and the program gets it once.
     fn group(&self, command: &mut Command) {
+        process::end_with_this(command);
         if !self.has_terminal {
             command.process_group(0);
         }
@@ -169,12 +183,15 @@ impl Resident {
             let timeout = (changed.is_some() || ending.is_some()).then_some(Duration::from_millis(500));
             match self.signals.next(timeout)? {
                 Some((libc::SIGCHLD, _)) => {}
-                Some((libc::SIGWINCH, _)) => self.pty.iter().for_each(Pty::resize),
-                Some((libc::SIGCONT, _)) => {
+                // The pseudo-terminal tells the program.
+                Some((libc::SIGWINCH, true)) if self.pty.is_some() => self.pty.iter().for_each(Pty::resize),
+                Some((libc::SIGCONT, _)) if self.pty.is_some() => {
                     if let Some(pty) = &self.pty {
-                        pty.raw()?;
+                        pty.take_up()?;
                         pty.resize();
                     }
+                    // The leader of the session continues the program, if it has stopped with it.
+                    send(if std::mem::take(&mut self.is_stopped) { leader } else { target }, libc::SIGCONT);
                 }
                 // What comes from the terminal has reached the program as well.
                 Some((_, true)) if self.pty.is_none() && self.has_terminal => {}
@@ -192,16 +209,23 @@ impl Resident {
         }
     }
 
-    /// What became of the program: its exit code if it ended. If it was stopped on its pseudo-terminal, this process stops as well.
-    fn look(&self, leader: Pid) -> io::Result<Option<u8>> {
+    /// What became of the program: its exit code if it ended. If it was stopped, this process stops as well where a shell may see that.
+    fn look(&mut self, leader: Pid) -> io::Result<Option<u8>> {
         let options = WaitOptions::NOHANG | WaitOptions::UNTRACED;
         let Some((_, status)) = waitpid(Some(leader), options)? else { return Ok(None) };
-        if let (true, Some(pty)) = (status.stopped(), &self.pty) {
-            pty.restore();
-            process::stop_self();
-            pty.raw()?;
-            pty.resize();
-            let _ = kill_process(leader, Signal::CONT);
+        match &self.pty {
+            Some(pty) if status.stopped() => {
+                // A key stops all processes of a job, and has reached the pseudo-terminal alone.
+                self.is_stopped = pty.while_stopped(|| process::stop_self(true))?;
+                if !self.is_stopped {
+                    // Nobody could continue it.
+                    send(leader, libc::SIGCONT);
+                }
+            }
+            None if status.stopped() && self.has_terminal => {
+                process::stop_self(false);
+            }
+            _ => {}
         }
         Ok(code(status))
     }

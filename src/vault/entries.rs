@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::format::header::hex;
 use crate::format::record::{EntryRecord, Kind};
+use crate::format::rotation::LastRotation;
 use crate::name::{Category, EntryId, Tag};
 use crate::store::Snapshot;
 
@@ -29,7 +31,8 @@ pub struct VersionInfo {
 }
 
 impl Entry {
-    pub(super) fn new(id: EntryId, record: EntryRecord) -> Self {
+    /// An entry as a record describes it. Its values are wherever the record came from.
+    pub fn new(id: EntryId, record: EntryRecord) -> Self {
         Self { id, record, state: None }
     }
 
@@ -48,6 +51,16 @@ impl Entry {
     /// Name and environment.
     pub fn id(&self) -> &EntryId {
         &self.id
+    }
+
+    /// What stays the same whatever the entry is called.
+    pub fn uid(&self) -> &[u8; 16] {
+        &self.record.uid
+    }
+
+    /// The same in hex digits.
+    pub fn uid_hex(&self) -> String {
+        hex(&self.record.uid)
     }
 
     /// Number of the current version.
@@ -98,6 +111,36 @@ impl Entry {
     /// Whether it has expired at `now`.
     pub fn is_expired(&self, now: u64) -> bool {
         self.record.expires.is_some_and(|expires| expires <= now)
+    }
+
+    /// When the entry is due for another value, in milliseconds.
+    pub fn due(&self) -> Option<u64> {
+        self.record.due
+    }
+
+    /// Whether it is due at `now`.
+    pub fn is_due(&self, now: u64) -> bool {
+        self.record.due.is_some_and(|due| due <= now)
+    }
+
+    /// How often it was rotated.
+    pub fn rotated(&self) -> u64 {
+        self.record.rotations.count
+    }
+
+    /// Its last rotation.
+    pub fn last_rotation(&self) -> Option<LastRotation> {
+        self.record.rotations.last
+    }
+
+    /// When a rotation failed since the last that did not, and how.
+    pub fn failed_rotation(&self) -> Option<(u64, &str)> {
+        self.record.rotations.failed.as_ref().map(|(time, what)| (*time, what.as_str()))
+    }
+
+    /// Whether a rotation is under way.
+    pub fn is_rotating(&self) -> bool {
+        self.record.rotations.pending
     }
 
     /// The versions that are kept, oldest first.

@@ -32,6 +32,8 @@ pub enum ErrorKind {
     NotPermitted,
     /// Reading or writing failed.
     Io,
+    /// A server cannot be reached, or failed.
+    Network,
 }
 
 /// What went wrong, without a word of any secret.

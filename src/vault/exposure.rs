@@ -44,7 +44,9 @@ pub(super) fn note_removal(snapshot: &dyn Snapshot, batch: &mut Batch, slot: &Sl
     each_record(snapshot, &mut |_, record| {
         let current = record.versions.last().ok_or(FormatError::Malformed("an entry has no version"))?;
         if slot.full || opens(&label.compartments, &current.compartment) {
-            batch.put(keyspace::exposed(&name, now, &record.uid), Exposed::new(record.current).encode().to_vec());
+            // Whoever opens everything has also read the value that a rotation is about to bring.
+            let read = record.current.saturating_add(u64::from(slot.full && record.rotations.pending));
+            batch.put(keyspace::exposed(&name, now, &record.uid), Exposed::new(read).encode().to_vec());
             exposed += 1;
         }
         Ok(())
@@ -130,13 +132,16 @@ impl Vault {
     pub fn exposures(&self, label: Option<&str>) -> Result<Vec<Exposure>> {
         self.read(&mut |snapshot| {
             let snapshot = snapshot.as_ref();
+            let removals = removals(snapshot)?;
             let mut current: HashMap<[u8; 16], (EntryId, u64, u64)> = HashMap::new();
-            each_record(snapshot, &mut |id, record| {
-                current.insert(record.uid, (id, origin(&record), record.current));
-                Ok(())
-            })?;
+            if !removals.is_empty() {
+                each_record(snapshot, &mut |id, record| {
+                    current.insert(record.uid, (id, origin(&record), record.current));
+                    Ok(())
+                })?;
+            }
             let mut exposures = Vec::new();
-            for (name, removed, removal) in removals(snapshot)? {
+            for (name, removed, removal) in removals {
                 if label.is_some_and(|label| label != name) {
                     continue;
                 }

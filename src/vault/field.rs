@@ -4,10 +4,10 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
-use crate::secret::SecretValue;
+use crate::secret::{Growing, SecretValue};
 
 /// A JSON value that wipes its text when dropped.
-pub(super) struct Wiped(pub(super) Value);
+pub struct Wiped(pub Value);
 
 impl Drop for Wiped {
     fn drop(&mut self) {
@@ -46,19 +46,45 @@ impl FieldPath {
         }
         Ok(Self(parts))
     }
+
+    /// Its parts, from the outside in.
+    pub fn parts(&self) -> &[String] {
+        &self.0
+    }
+}
+
+/// As [`FieldPath::parse`] reads it: with dots, or as a pointer where a part has one.
+impl std::fmt::Display for FieldPath {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let dotted = self.0.iter().all(|part| !part.is_empty() && !part.contains('.')) && !self.0[0].starts_with('/');
+        if dotted {
+            return out.write_str(&self.0.join("."));
+        }
+        self.0.iter().try_for_each(|part| write!(out, "/{}", part.replace('~', "~0").replace('/', "~1")))
+    }
 }
 
 /// The field of a JSON value: a string as its text, anything else as compact JSON.
 pub fn get(value: &SecretValue, path: &FieldPath) -> Result<SecretValue> {
     let root = parse(value)?;
+    Ok(match find(&root, path)? {
+        Value::String(text) => SecretValue::from(text.as_str()),
+        other => SecretValue::new(to_bytes(other)?),
+    })
+}
+
+/// The field of a JSON value as compact JSON, a string too: for readers who must tell `"1"` from `1`.
+pub fn get_json(value: &SecretValue, path: &FieldPath) -> Result<SecretValue> {
+    let root = parse(value)?;
+    find(&root, path).and_then(to_bytes).map(SecretValue::new)
+}
+
+fn find<'a>(root: &'a Wiped, path: &FieldPath) -> Result<&'a Value> {
     let mut at = &root.0;
     for part in &path.0 {
         at = step(at, part).ok_or_else(|| missing(path))?;
     }
-    Ok(match at {
-        Value::String(text) => SecretValue::from(text.as_str()),
-        other => SecretValue::new(Zeroizing::new(to_bytes(other)?)),
-    })
+    Ok(at)
 }
 
 /// The JSON value with the field set; objects on the way are made where they are missing.
@@ -83,7 +109,7 @@ pub fn set(value: Option<&SecretValue>, path: &FieldPath, field: &SecretValue, j
         };
     }
     *at = new;
-    let bytes = Zeroizing::new(to_bytes(&root.0)?);
+    let bytes = to_bytes(&root.0)?;
     if parse_json(&bytes).map(Wiped).is_err() {
         return Err(Error::usage("the value would be nested too deeply to be read again"));
     }
@@ -166,8 +192,12 @@ fn index(part: &str) -> Option<usize> {
     plain.then(|| part.parse().ok()).flatten()
 }
 
-fn to_bytes(value: &Value) -> Result<Vec<u8>> {
-    serde_json::to_vec(value).map_err(|_| Error::new(ErrorKind::Internal, "internal", "a JSON value cannot be written"))
+/// A JSON value as compact text.
+pub(super) fn to_bytes(value: &Value) -> Result<Zeroizing<Vec<u8>>> {
+    let mut bytes = Growing::default();
+    serde_json::to_writer(&mut bytes, value)
+        .map_err(|_| Error::new(ErrorKind::Internal, "internal", "a JSON value cannot be written"))?;
+    Ok(bytes.into_bytes())
 }
 
 fn missing(path: &FieldPath) -> Error {

@@ -64,6 +64,21 @@ impl std::str::FromStr for Generator {
     }
 }
 
+impl std::fmt::Display for Generator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Random(size) => write!(f, "random:{size}"),
+            Self::Hex(size) => write!(f, "hex:{size}"),
+            Self::Base64Url(size) => write!(f, "base64url:{size}"),
+            Self::Alnum(size) => write!(f, "alnum:{size}"),
+            Self::Password(size) => write!(f, "password:{size}"),
+            Self::Words(size) => write!(f, "words:{size}"),
+            Self::Uuid => f.write_str("uuid"),
+            Self::Pin(size) => write!(f, "pin:{size}"),
+        }
+    }
+}
+
 const KINDS: &str = "kinds: random:32 hex:32 base64url:32 alnum:24 password:20 words:6 uuid pin:6";
 
 impl Generator {
@@ -71,7 +86,7 @@ impl Generator {
     pub fn generate(self) -> Result<SecretValue> {
         let text: Zeroizing<String> = match self {
             Self::Random(bytes) => Zeroizing::new(STANDARD.encode(&*random(bytes)?)),
-            Self::Hex(bytes) => Zeroizing::new(random(bytes)?.iter().map(|byte| format!("{byte:02x}")).collect()),
+            Self::Hex(bytes) => hex(&random(bytes)?),
             Self::Base64Url(bytes) => Zeroizing::new(URL_SAFE_NO_PAD.encode(&*random(bytes)?)),
             Self::Alnum(length) => pick(length, &[LOWER, UPPER, DIGITS].concat())?,
             Self::Pin(length) => pick(length, DIGITS)?,
@@ -136,12 +151,21 @@ fn words(count: usize) -> Result<Zeroizing<String>> {
 }
 
 fn uuid() -> Result<Zeroizing<String>> {
-    let mut bytes: [u8; 16] = crypto::random()?;
+    let mut bytes = random(16)?;
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
-    let hex = crate::format::header::hex(&bytes);
+    let hex = hex(&bytes);
     let parts = [&hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..]];
     Ok(Zeroizing::new(parts.join("-")))
+}
+
+fn hex(bytes: &[u8]) -> Zeroizing<String> {
+    // Room for all of it from the start: growing would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(2 * bytes.len()));
+    for byte in bytes {
+        text.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
+    }
+    text
 }
 
 #[cfg(test)]
@@ -161,7 +185,10 @@ mod tests {
         assert_eq!(URL_SAFE_NO_PAD.decode(make("base64url:32")).unwrap().len(), 32);
         assert!(make("alnum:24").chars().all(|c| c.is_ascii_alphanumeric()) && make("alnum").len() == 24);
         assert!(make("pin:6").len() == 6 && make("pin:6").chars().all(|c| c.is_ascii_digit()));
-        assert_eq!(WORDS.lines().count(), 7776);
+        // The EFF's large list of July 2016: sorted, each word once, of 3 to 9 characters.
+        let list: Vec<&str> = WORDS.lines().collect();
+        assert_eq!((list.len(), list[0], list[7775]), (7776, "abacus", "zoom"));
+        assert!(list.is_sorted_by(|one, next| one < next) && list.iter().all(|word| (3..=9).contains(&word.len())));
         assert!(make("words:6").split('-').count() >= 6);
         let uuid = make("uuid");
         assert!(uuid.len() == 36 && uuid.as_bytes()[14] == b'4' && b"89ab".contains(&uuid.as_bytes()[19]));

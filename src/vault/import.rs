@@ -27,6 +27,8 @@ pub struct Import {
     pub updated: u64,
     /// Entries that exist and were left alone.
     pub skipped: u64,
+    /// Those that are new or got a new version.
+    pub written: Vec<EntryId>,
     /// Something that the user should know though the import holds.
     pub note: Option<String>,
 }
@@ -52,7 +54,12 @@ impl Vault {
                     ImportPolicy::Skip if exists => import.skipped += 1,
                     _ => {
                         self.write_entry(snapshot, batch, id, write, now)?;
-                        if exists { import.updated += 1 } else { import.created += 1 }
+                        if exists {
+                            import.updated += 1
+                        } else {
+                            import.created += 1
+                        }
+                        import.written.push(id.clone());
                     }
                 }
                 if index % 1024 == 0 {

@@ -2,45 +2,70 @@
 //!
 //! Nothing here touches a terminal, the environment, the home directory or the clock; the edges pass them in.
 
+mod audit;
 mod check;
+pub mod clock;
+mod condition;
+mod differences;
 mod entries;
 mod error;
+mod expiry;
 mod exposure;
 pub mod field;
 mod foreign;
 pub mod generate;
 mod import;
+pub mod mention;
 mod merge;
+pub mod otp;
 mod read;
+mod records;
 mod reference;
+mod relocate;
 mod reseal;
+mod rotation;
+mod schedule;
 mod slots;
 mod standing;
 mod stream;
 mod system;
 mod template;
+mod together;
+mod tokens;
 mod unlock;
+pub mod users;
 mod witness;
 mod write;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use audit::{AuditAnchor, AuditSource};
 pub use check::Checked;
+pub use condition::Condition;
+pub use differences::Difference;
 pub use entries::{Entry, VersionInfo};
 pub use error::{Error, ErrorKind, Result};
+pub use expiry::{Pruned, Times};
 pub use exposure::Exposure;
 pub use foreign::{ForeignKeys, Variable, check_age, verify_checksum, with_checksum};
 pub use import::{Import, ImportPolicy};
-pub use merge::{MergeConflict, Merged, Side};
-pub use read::{Filter, Found, Scope};
+pub use merge::{MergeConflict, Merged, MergedEntry, Side};
+pub use read::{Filter, Found, Scope, Seen};
 pub use reference::Reference;
+pub use rotation::{PendingRotation, Start};
+pub use schedule::{DueRotation, TIER};
 pub use slots::{KeyNumber, KeyNumbers, KeysChanged, Limit, Rotation, SlotView};
 pub use stream::{StreamInfo, stream_info};
-pub use template::fill_template;
+pub use template::{fill_template, has_reference, whole_reference};
+pub use together::Changes;
+pub use tokens::{Grant, PresentedToken, TokenId, TokenRefused, is_within, parse_network};
 pub use unlock::{Credential, KeptSlot, Locked, NewSlot, OpenedSlot, SlotInfo};
-pub use write::{Change, MakeWrite, Outcome, Write};
+pub use write::{Change, MakeWrite, Outcome, Write, expires_no_more};
+
+use clock::Clock;
 
 use crate::crypto::{self, Attached, Hash};
 use crate::format::FormatError;
@@ -51,6 +76,7 @@ use crate::format::slot::{DataKeys, KeyRing, NumberedKey, OlderKey};
 use crate::name::{Category, EntryId, Environment};
 use crate::secret::{MasterKey, SecretValue};
 use crate::store::file::storage::OsPlace;
+use crate::store::file::tree::CACHE;
 use crate::store::file::{Facts, FileOptions, FileStore, Known, OpenedFile};
 use crate::store::{Snapshot, Store, Walk};
 use standing::Standing;
@@ -84,8 +110,14 @@ pub struct Options {
     pub fingerprint: Option<String>,
     /// How long a writer waits for its turn.
     pub lock_timeout: Duration,
+    /// How many pages of the tree are kept open: more for who stays and is asked often.
+    pub cached_pages: usize,
     /// How many versions of an entry are kept, 1 to 100.
     pub keep_versions: usize,
+    /// How often entries of a tier get another value, in milliseconds, by the word in their metadata `tier`.
+    pub tiers: BTreeMap<String, u64>,
+    /// Believe the clock whatever it says, and have the vault follow it.
+    pub trust_clock: bool,
     /// What keys are given from the edge, for slots that only a plugin can wrap keys for.
     pub callbacks: Attached,
 }
@@ -99,7 +131,10 @@ impl Default for Options {
             trust: false,
             fingerprint: None,
             lock_timeout: Duration::from_secs(30),
+            cached_pages: CACHE,
             keep_versions: 10,
+            tiers: BTreeMap::new(),
+            trust_clock: false,
             callbacks: Attached::default(),
         }
     }
@@ -178,7 +213,8 @@ impl Vault {
         let known = Known {
             acknowledged: memory.as_ref().and_then(|memory| memory.acknowledged_in.map(|file| (memory.newest.hash, file))),
         };
-        let file_options = FileOptions { lock_timeout: options.lock_timeout, ..FileOptions::default() };
+        let file_options =
+            FileOptions { lock_timeout: options.lock_timeout, cached_nodes: options.cached_pages, ..FileOptions::default() };
         let store = Arc::new(FileStore::new(place, file, file_keys, known, file_options)?);
         let standing = Standing::judge(&store, memory, witness.as_ref(), &options)?;
         if witness.is_some() {
@@ -210,6 +246,11 @@ impl Vault {
         hex(&self.id)
     }
 
+    /// The vault's id.
+    pub fn id_bytes(&self) -> &[u8; 16] {
+        &self.id
+    }
+
     /// The fingerprint of the public signing key: BLAKE3, in hex digits.
     pub fn fingerprint(&self) -> Option<String> {
         self.file.as_ref().map(|file| fingerprint(file.store.keys().verifier.public()))
@@ -218,6 +259,11 @@ impl Vault {
     /// What the newest commit says about the file.
     pub fn facts(&self) -> Option<Facts> {
         self.file.as_ref().map(|file| file.store.facts())
+    }
+
+    /// A clock that says `now`, beside the newest commit.
+    pub fn clock(&self, now: u64) -> Clock {
+        Clock::new(now, self.facts().map(|facts| facts.time), self.options.trust_clock)
     }
 
     /// Runs `read` on the newest state. If it meets damage while the file was being replaced, it runs once more on what is there now.
@@ -302,7 +348,7 @@ impl Vault {
     pub fn compact(&self, now: u64) -> Result<()> {
         let Some(file) = &self.file else { return Ok(()) };
         self.may_write()?;
-        let committed = file.store.compact(now)?;
+        let committed = file.store.compact(self.clock(now).for_commit())?;
         self.acknowledge(&committed);
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Reading entries: one by one, by listing, and all of them to verify.
 
+use std::sync::Arc;
+
 use super::Vault;
 use super::entries::Entry;
 use super::error::{Error, ErrorKind, Result};
@@ -26,6 +28,10 @@ pub struct Filter {
     /// Only this category, found by its index.
     pub category: Option<Category>,
 }
+
+/// The newest state when there was a look at the file.
+#[derive(Clone)]
+pub struct Seen(pub(super) Arc<dyn Snapshot>);
 
 /// An entry that a listing found.
 #[derive(Debug, Clone, Copy)]
@@ -82,6 +88,19 @@ impl Vault {
         self.read(&mut |state| Ok(entry_in(state.as_ref(), id)?.map(|entry| entry.found_in(state))))
     }
 
+    /// The entry with exactly this identity, in the state of a look at the file.
+    pub fn entry_at(&self, seen: &Seen, id: &EntryId) -> Result<Option<Entry>> {
+        self.read_at(seen, &mut |state| Ok(entry_in(state.as_ref(), id)?.map(|entry| entry.found_in(state))))
+    }
+
+    /// Reads the state of a look at the file; the newest one if somebody has copied another file over it.
+    pub(super) fn read_at<T>(&self, seen: &Seen, read: &mut dyn FnMut(&Arc<dyn Snapshot>) -> Result<T>) -> Result<T> {
+        match read(&seen.0) {
+            Err(error) if error.kind() == ErrorKind::Damaged => self.read(read),
+            result => result,
+        }
+    }
+
     /// The entry with this identity or, if there is none, the one of that name without an environment.
     pub fn entry_or_fallback(&self, id: &EntryId) -> Result<Option<Entry>> {
         self.read(&mut |state| {
@@ -128,7 +147,7 @@ impl Vault {
                 "version_not_found",
                 format!("'{}' has no version {number}", entry.id()),
             )
-            .hint(format!("it has versions {first} to {last}; see `vault history {}`", entry.id().name)));
+            .hint(format!("it has versions {first} to {last}; see `vault history {}`", entry.id().as_arguments())));
         };
         let sealed = snapshot
             .get(&keyspace::value(entry.id(), number))?
@@ -170,6 +189,14 @@ impl Vault {
                 visit(Entry::new(id, record).found_in(state))
             })
         })
+    }
+
+    /// Looks whether the file is still the one that was opened, and which state is the newest.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] (`keys_changed`) if it has other keys or slots.
+    pub fn refresh(&self) -> Result<Seen> {
+        Ok(Seen(self.store.snapshot()?))
     }
 
     /// The number of entries, as commits counted them.
@@ -221,9 +248,14 @@ pub(super) type VisitKey<'a> = dyn FnMut(&[u8], Option<&[u8]>) -> Result<Walk> +
 
 /// Walks the keys with a prefix; carries the caller's error through the store's.
 pub(super) fn walk(snapshot: &dyn Snapshot, prefix: &[u8], visit: &mut VisitKey<'_>) -> Result<()> {
+    walk_from(snapshot, prefix, prefix, visit)
+}
+
+/// The same for those of them that do not come before `from`.
+pub(super) fn walk_from(snapshot: &dyn Snapshot, from: &[u8], prefix: &[u8], visit: &mut VisitKey<'_>) -> Result<()> {
     let mut failure = None;
     let end = keyspace::after(prefix);
-    snapshot.range(prefix, end.as_deref(), &mut |key, value| match visit(key, value) {
+    snapshot.range(from, end.as_deref(), &mut |key, value| match visit(key, value) {
         Ok(walk) => Ok(walk),
         Err(error) => {
             failure = Some(error);
@@ -239,8 +271,6 @@ pub(super) fn walk(snapshot: &dyn Snapshot, prefix: &[u8], visit: &mut VisitKey<
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
     use crate::format::record::Kind;
     use crate::name::Name;

@@ -59,10 +59,52 @@ impl Reference {
         Ok(reference)
     }
 
+    /// Reads `NAME` or `NAME#FIELD`, both as they are, or a whole reference.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`].
+    pub fn parse_plain(text: &str) -> Result<Self> {
+        if text.starts_with(Self::SCHEME) {
+            return Self::parse(text);
+        }
+        let (name, field) = match text.split_once('#') {
+            Some((name, field)) => (name, Some(FieldPath::parse(field)?)),
+            None => (text, None),
+        };
+        let name = Name::parse(name).map_err(|error| Error::name("name", error))?;
+        Ok(Self { name, version: None, environment: None, field })
+    }
+
     /// The entry that is meant in a run in `environment`.
     pub fn id(&self, environment: Option<&Environment>) -> EntryId {
         EntryId { environment: self.environment.as_ref().or(environment).cloned(), name: self.name.clone() }
     }
+}
+
+/// As [`Reference::parse`] reads it.
+impl std::fmt::Display for Reference {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(out, "{}{}", Self::SCHEME, encode(self.name.as_str()))?;
+        let version = self.version.map(|version| format!("version={version}"));
+        let environment = self.environment.as_ref().map(|environment| format!("env={}", encode(environment.as_str())));
+        for (at, pair) in [version, environment].into_iter().flatten().enumerate() {
+            write!(out, "{}{pair}", if at == 0 { '?' } else { '&' })?;
+        }
+        self.field.iter().try_for_each(|field| write!(out, "#{}", encode(&field.to_string())))
+    }
+}
+
+/// Also what would end a reference in braces.
+fn encode(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '%' | '?' | '#' | '&' | '|' | '}' => out.push_str(&format!("%{:02X}", u32::from(c))),
+            c if c.is_whitespace() => c.to_string().bytes().for_each(|byte| out.push_str(&format!("%{byte:02X}"))),
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 fn malformed(what: &str) -> Error {
@@ -133,6 +175,21 @@ mod tests {
         let prod = Environment::parse("prod").unwrap();
         assert_eq!(plain.id(Some(&prod)).environment_text(), "prod");
         assert_eq!(reference.id(Some(&prod)).environment_text(), "pro&d");
+    }
+
+    #[test]
+    fn what_is_spelled_is_read_again() {
+        for text in
+            ["vault://db", "vault://svc/a%20b%3F%23%25?version=3&env=pro%26d#a.b", "vault://%7C%7D#/a.b/c~1d", "vault://a#0"]
+        {
+            let reference = Reference::parse(text).unwrap();
+            assert_eq!(reference.to_string(), text);
+            assert_eq!(Reference::parse(&reference.to_string()).unwrap(), reference);
+        }
+        let plain = Reference::parse_plain("svc/a b#c.d").unwrap();
+        assert_eq!(plain.to_string(), "vault://svc/a%20b#c.d");
+        assert_eq!(Reference::parse_plain(&plain.to_string()).unwrap(), plain);
+        assert!(Reference::parse_plain("a#").is_err() && Reference::parse_plain("").is_err());
     }
 
     #[test]

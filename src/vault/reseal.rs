@@ -11,13 +11,24 @@ use crate::format::record::{EntryRecord, ValueContext, Version};
 use crate::format::slot::{KeyRing, NumberedKey};
 use crate::store::{Snapshot, StoreError};
 
+/// What becomes of system records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SystemKeys {
+    /// They stay as they are.
+    Stay,
+    /// They are sealed under another key, as they are.
+    Wrapped,
+    /// Besides, users get another key for what they keep, and their sessions end: somebody who knew all of it is to know no more.
+    Renewed(u64),
+}
+
 /// Looks at everything that is copied, in the order of the keys: an entry's record, then its values.
 pub(super) struct Reseal<'a> {
     vault: &'a Vault,
     snapshot: Arc<dyn Snapshot>,
     ring: KeyRing,
-    /// Whether system records are to be under another key than now.
-    system: bool,
+    /// What becomes of system records.
+    system: SystemKeys,
     /// Whether every value is to be under the newest key of its compartment, so that no older one is needed.
     all: bool,
     /// The versions of the entry at hand that move: from what to what.
@@ -34,7 +45,7 @@ impl<'a> Reseal<'a> {
         vault: &'a Vault,
         snapshot: Arc<dyn Snapshot>,
         ring: KeyRing,
-        system: bool,
+        system: SystemKeys,
         all: bool,
         count: &'a AtomicU64,
     ) -> Self {
@@ -45,9 +56,9 @@ impl<'a> Reseal<'a> {
     pub fn each(&mut self, key: &[u8], stored: Vec<u8>) -> Result<Option<Vec<u8>>, StoreError> {
         match key.first() {
             Some(&keyspace::OLDER_KEY) if self.all => Ok(None),
-            Some(&keyspace::SYSTEM) if self.system => {
-                let sealed = self.vault.seal_system_anew(key, &stored, &self.ring.system);
-                sealed.map(Some).map_err(|_| FormatError::NotAuthentic("a system record").into())
+            Some(&keyspace::SYSTEM) if self.system != SystemKeys::Stay => {
+                let renewed = self.vault.renew_system(key, &stored, &self.ring.system, self.system);
+                renewed.map_err(|_| FormatError::NotAuthentic("a system record").into())
             }
             Some(&keyspace::ENTRY) => match keyspace::parse_entry_key(key)? {
                 EntryKey::Record(id) => {

@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
 use super::exposure;
-use super::reseal::Reseal;
+use super::reseal::{Reseal, SystemKeys};
 use super::unlock::{NewSlot, SlotInfo, public_half};
 use super::{Keys, Vault};
 use crate::crypto::keys::{self, IndexKeys};
@@ -246,7 +246,10 @@ impl Vault {
     /// [`ErrorKind::NotPermitted`] with a limited key.
     pub fn rotate_keys(&mut self, rotation: Rotation, now: u64) -> Result<KeysChanged> {
         self.renew(now, |plan| match rotation {
-            Rotation::Master => plan.new_master(),
+            Rotation::Master => {
+                plan.new_master()?;
+                plan.new_system(SystemKeys::Wrapped)
+            }
             Rotation::Data | Rotation::DataAndValues => {
                 plan.reseal_all = rotation == Rotation::DataAndValues;
                 plan.advance_data(&|_| true, now)
@@ -273,7 +276,7 @@ impl Vault {
         let resealed = AtomicU64::new(0);
         let mut exposed = 0;
         let mut next = None;
-        let committed = file.store.renew(now, |header, snapshot| {
+        let committed = file.store.renew(this.clock(now).for_commit(), |header, snapshot| {
             super::write::refuse_unknown(snapshot.as_ref())?;
             let mut plan = Plan::new(this, &file.opened_by, master, header, snapshot)?;
             make(&mut plan)?;
@@ -307,7 +310,7 @@ struct Plan<'a> {
     /// Limited slots wrap the index key and the public signing key; labels and pages are sealed under the former.
     index_changed: bool,
     labels_changed: bool,
-    system_changed: bool,
+    system: SystemKeys,
     /// Compartments with a new data key.
     data_changed: BTreeSet<String>,
     /// Some entries may belong to another compartment than before.
@@ -339,7 +342,7 @@ impl<'a> Plan<'a> {
             master_changed: false,
             index_changed: false,
             labels_changed: false,
-            system_changed: false,
+            system: SystemKeys::Stay,
             data_changed: BTreeSet::new(),
             compartments_changed: false,
             reseal_all: false,
@@ -413,6 +416,12 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
+    fn new_system(&mut self, system: SystemKeys) -> Result<()> {
+        self.ring.system = SystemKey::new(crypto::random_key()?);
+        self.system = system;
+        Ok(())
+    }
+
     /// New data keys for the chosen compartments. The older ones go into the tree, each sealed by the next; unless nothing is to need them.
     fn advance_data(&mut self, chosen: &dyn Fn(&str) -> bool, now: u64) -> Result<()> {
         let names: Vec<String> = self.ring.data.compartments().filter(|name| chosen(name)).map(str::to_owned).collect();
@@ -434,13 +443,14 @@ impl<'a> Plan<'a> {
     /// New keys of everything that a removed slot opened.
     fn rekey(&mut self, slot: &Slot, label: &SlotLabel, now: u64) -> Result<()> {
         self.new_master()?;
+        let audit = keys::audit_key(&self.ring.index, &self.vault.id);
         self.ring.index = IndexKey::new(crypto::random_key()?);
         self.ring.signing = SigningSeed::new(crypto::random_key()?);
         self.index_changed = true;
         if slot.full {
-            self.ring.system = SystemKey::new(crypto::random_key()?);
-            self.system_changed = true;
+            self.new_system(SystemKeys::Renewed(now))?;
         }
+        self.vault.keep_audit_key(&mut self.batch, &self.ring.system, &audit, now)?;
         self.advance_data(&|name| slot.full || opens(&label.compartments, name), now)
     }
 
@@ -467,8 +477,8 @@ impl<'a> Plan<'a> {
         let verifier = Verifier::new(&signer.public())?;
         let file_keys = self.index_changed.then_some(FileKeys { id, index, verifier, signer: Some(signer) });
         let mut renewal = Renewal { keys: file_keys, batch: self.batch, ..Renewal::of_header(self.header) };
-        if self.compartments_changed || self.system_changed || self.reseal_all {
-            let mut reseal = Reseal::new(self.vault, self.snapshot, self.ring, self.system_changed, self.reseal_all, resealed);
+        if self.compartments_changed || self.system != SystemKeys::Stay || self.reseal_all {
+            let mut reseal = Reseal::new(self.vault, self.snapshot, self.ring, self.system, self.reseal_all, resealed);
             renewal.each = Some(Box::new(move |key, value| reseal.each(key, value)));
         }
         Ok(renewal)
@@ -509,7 +519,7 @@ pub(super) fn opens(compartments: &BTreeSet<String>, name: &str) -> bool {
         || name.split_once('\u{1f}').is_some_and(|(one, other)| compartments.contains(one) || compartments.contains(other))
 }
 
-fn copy_of(master: &MasterKey) -> MasterKey {
+pub(super) fn copy_of(master: &MasterKey) -> MasterKey {
     MasterKey::new(Zeroizing::new(*master.expose()))
 }
 

@@ -7,7 +7,8 @@ use zeroize::Zeroizing;
 
 use super::error::{Error, ErrorKind, Result};
 use super::read::{index_damaged, walk};
-use super::{ForeignKeys, Keys, Vault};
+use super::reseal::SystemKeys;
+use super::{ForeignKeys, Keys, Vault, users};
 use crate::crypto::keys::label;
 use crate::crypto::{self, Transcript};
 use crate::format::slot::KeyRing;
@@ -45,6 +46,14 @@ impl Vault {
         .map(|((), note)| note)
     }
 
+    /// Refuses a key that opens some compartments only, before anything is begun that needs another one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPermitted`] with a limited key.
+    pub fn refuse_limited(&self) -> Result<()> {
+        self.system_key().map(|_| ())
+    }
+
     /// Walks the records of a kind, in the order of their names.
     pub fn system_range(&self, kind: &str, visit: &mut VisitSystem<'_>) -> Result<()> {
         self.read(&mut |state| self.system_range_in(state.as_ref(), kind, visit))
@@ -62,9 +71,14 @@ impl Vault {
             return Err(Error::new(ErrorKind::Usage, "too_large", "the name of a system record is too long"));
         }
         let key = keyspace::system(kind, name);
-        let sealed = crypto::seal(system.expose(), self.system_aad(&key).as_bytes(), &padding::pad(content))?;
+        let sealed = self.seal_system(system, &key, content)?;
         batch.put(key, sealed);
         Ok(())
+    }
+
+    /// Seals the content of a record under this system key.
+    pub(super) fn seal_system(&self, system: &SystemKey, key: &[u8], content: &[u8]) -> Result<Vec<u8>> {
+        Ok(crypto::seal(system.expose(), self.system_aad(key).as_bytes(), &padding::pad(content))?)
     }
 
     pub(super) fn system_range_in(&self, snapshot: &dyn Snapshot, kind: &str, visit: &mut VisitSystem<'_>) -> Result<()> {
@@ -78,10 +92,16 @@ impl Vault {
         })
     }
 
-    /// Seals a record under another system key.
-    pub(super) fn seal_system_anew(&self, key: &[u8], sealed: &[u8], new: &SystemKey) -> Result<Vec<u8>> {
-        let content = self.open_system(self.system_key()?, key, sealed)?;
-        Ok(crypto::seal(new.expose(), self.system_aad(key).as_bytes(), &padding::pad(&content))?)
+    /// A record under another system key; `None` for one that is not to be there any more.
+    pub(super) fn renew_system(&self, key: &[u8], sealed: &[u8], new: &SystemKey, keys: SystemKeys) -> Result<Option<Vec<u8>>> {
+        let mut content = self.open_system(self.system_key()?, key, sealed)?;
+        if let SystemKeys::Renewed(now) = keys {
+            match users::renewed(keyspace::parse_system(key)?, content, now)? {
+                Some(renewed) => content = renewed,
+                None => return Ok(None),
+            }
+        }
+        self.seal_system(new, key, &content).map(Some)
     }
 
     /// Opens each record of the keyspace, of kinds that this version does not know as well, and reads those that it does.
@@ -95,7 +115,11 @@ impl Vault {
             };
             Ok(Walk::Continue(()))
         })?;
-        ForeignKeys::read(self, snapshot).map(|_| ())
+        ForeignKeys::read(self, snapshot)?;
+        self.check_audit(snapshot)?;
+        self.check_tokens(snapshot)?;
+        self.check_users(snapshot)?;
+        self.check_rotations(snapshot)
     }
 
     /// All records by their keys, opened.
@@ -155,11 +179,11 @@ mod tests {
         let (_, vault) = vault();
         let large = vec![7; 100_000];
         for (kind, name, content) in [
-            ("user", "b", &b"2"[..]),
-            ("user", "a", b"1"),
-            ("user", "", b"0"),
-            ("users", "c", b"other"),
-            ("setting", "x", &large),
+            ("thing", "b", &b"2"[..]),
+            ("thing", "a", b"1"),
+            ("thing", "", b"0"),
+            ("things", "c", b"other"),
+            ("other", "x", &large),
         ] {
             vault.system_put(kind, name, content, 1).unwrap();
         }
@@ -174,40 +198,40 @@ mod tests {
             found
         };
         assert_eq!(
-            all("user"),
+            all("thing"),
             [("", "0"), ("a", "1"), ("b", "2")].map(|(name, content)| (name.to_owned(), content.as_bytes().to_vec()))
         );
-        assert_eq!(all("setting"), [("x".to_owned(), large)]);
+        assert_eq!(all("other"), [("x".to_owned(), large)]);
         vault.check().unwrap();
-        vault.system_put("user", "a", b"new", 2).unwrap();
-        assert_eq!(vault.system_get("user", "a").unwrap().unwrap().as_slice(), b"new");
-        vault.system_delete("user", "a", 3).unwrap();
-        assert!(vault.system_get("user", "a").unwrap().is_none());
+        vault.system_put("thing", "a", b"new", 2).unwrap();
+        assert_eq!(vault.system_get("thing", "a").unwrap().unwrap().as_slice(), b"new");
+        vault.system_delete("thing", "a", 3).unwrap();
+        assert!(vault.system_get("thing", "a").unwrap().is_none());
         assert!(vault.system_put("", "a", b"", 3).is_err() && vault.system_put("k", &"x".repeat(MAX_KEY), b"", 3).is_err());
     }
 
     #[test]
     fn a_record_is_bound_to_its_key_and_a_check_opens_it() {
         let (store, vault) = vault();
-        vault.system_put("user", "a", b"1", 1).unwrap();
-        let sealed = store.snapshot().unwrap().get(&keyspace::system("user", "a")).unwrap().unwrap();
+        vault.system_put("thing", "a", b"1", 1).unwrap();
+        let sealed = store.snapshot().unwrap().get(&keyspace::system("thing", "a")).unwrap().unwrap();
         let mut batch = Batch::default();
-        batch.put(keyspace::system("user", "b"), sealed);
+        batch.put(keyspace::system("thing", "b"), sealed);
         store.begin().unwrap().commit(batch, 2).unwrap();
-        assert_eq!(vault.system_get("user", "b").unwrap_err().kind(), ErrorKind::Damaged);
+        assert_eq!(vault.system_get("thing", "b").unwrap_err().kind(), ErrorKind::Damaged);
         assert_eq!(vault.check().unwrap_err().kind(), ErrorKind::Damaged);
     }
 
     #[test]
     fn a_limited_key_has_no_part_in_them() {
         let (_, mut vault) = vault();
-        vault.system_put("user", "a", b"1", 1).unwrap();
+        vault.system_put("thing", "a", b"1", 1).unwrap();
         vault.keys = Keys::Limited(DataKeys::default());
         let refused = [
-            vault.system_get("user", "a").map(|_| ()),
-            vault.system_put("user", "a", b"2", 2).map(|_| ()),
-            vault.system_delete("user", "a", 2).map(|_| ()),
-            vault.system_range("user", &mut |_, _| Ok(Walk::Continue(()))),
+            vault.system_get("thing", "a").map(|_| ()),
+            vault.system_put("thing", "a", b"2", 2).map(|_| ()),
+            vault.system_delete("thing", "a", 2).map(|_| ()),
+            vault.system_range("thing", &mut |_, _| Ok(Walk::Continue(()))),
         ];
         assert!(refused.iter().all(|refused| refused.as_ref().unwrap_err().kind() == ErrorKind::NotPermitted));
         vault.check().unwrap();

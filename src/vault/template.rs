@@ -18,6 +18,8 @@ pub fn fill_template(template: &[u8], resolve: &mut dyn FnMut(&Reference) -> Res
     }
     let mut parts = Vec::new();
     let mut rest = template;
+    // The line of the place up to which line ends were counted.
+    let (mut line, mut counted) = (1, 0);
     while let Some(open) = find(rest, b"{{") {
         let behind = &rest[open + 2..];
         let inner = behind.trim_ascii_start();
@@ -27,7 +29,9 @@ pub fn fill_template(template: &[u8], resolve: &mut dyn FnMut(&Reference) -> Res
             rest = &rest[open + 1..];
             continue;
         }
-        let line = 1 + template[..template.len() - rest.len() + open].iter().filter(|byte| **byte == b'\n').count();
+        let at = template.len() - rest.len() + open;
+        line += template[counted..at].iter().filter(|byte| **byte == b'\n').count();
+        counted = at;
         let place = |error: Error| {
             let said = Error::new(error.kind(), error.code(), format!("line {line}: {error}"));
             match error.hint_text() {
@@ -57,6 +61,27 @@ pub fn fill_template(template: &[u8], resolve: &mut dyn FnMut(&Reference) -> Res
         });
     }
     Ok(out)
+}
+
+/// What a text stands for that is nothing but a reference, as it is or in braces: the reference, and the default. Nothing for any other text.
+///
+/// # Errors
+/// [`ErrorKind::Usage`] for what begins as a reference and is none.
+pub fn whole_reference(text: &str) -> Result<Option<(Reference, Option<String>)>> {
+    if text.starts_with(Reference::SCHEME) {
+        return Reference::parse(text).map(|reference| Some((reference, None)));
+    }
+    let inner = text.strip_prefix("{{").map(str::trim_start).filter(|inner| inner.starts_with(Reference::SCHEME));
+    let Some(inner) = inner else { return Ok(None) };
+    let (reference, default, length) = parse(inner.as_bytes())?;
+    Ok((length == inner.len()).then_some((reference, default)))
+}
+
+/// Whether there is a reference in a text for [`whole_reference`] or [`fill_template`].
+pub fn has_reference(text: &str) -> bool {
+    let begins = |at: usize| text[at + 2..].trim_start().starts_with(Reference::SCHEME);
+    let mut pairs = text.as_bytes().windows(2).enumerate();
+    text.starts_with(Reference::SCHEME) || pairs.any(|(at, pair)| pair == b"{{" && begins(at))
 }
 
 /// Reads the inside of braces up to behind them: the reference, its default, and the length.
@@ -124,6 +149,27 @@ mod tests {
     }
 
     #[test]
+    fn a_text_may_be_nothing_but_a_reference() {
+        for (text, expected) in [
+            ("vault://a#b", Some(("vault://a#b", None))),
+            ("{{ vault://a }}", Some(("vault://a", None))),
+            ("{{vault://a|default \"x\"}}", Some(("vault://a", Some("x")))),
+            ("{{ vault://a }} ", None),
+            (" vault://a", None),
+            ("{{ vault://a }}{{ vault://b }}", None),
+            ("a", None),
+        ] {
+            let found = whole_reference(text).unwrap().map(|(reference, default)| (reference.to_string(), default));
+            let expected = expected.map(|(reference, default)| (reference.to_owned(), default.map(str::to_owned)));
+            assert_eq!(found, expected, "{text}");
+        }
+        assert!(whole_reference("vault://").is_err() && whole_reference("{{ vault://a").is_err());
+        for (text, expected) in [("a {{ vault://b }}", true), ("{{{vault://b}}}", true), ("a vault://b {{ c }}", false)] {
+            assert_eq!(has_reference(text), expected, "{text}");
+        }
+    }
+
+    #[test]
     fn what_cannot_be_filled_is_an_error_with_its_line() {
         for (template, kind) in [
             ("\n{{ vault://none }}", ErrorKind::NotFound),
@@ -134,6 +180,7 @@ mod tests {
             ("\n{{ vault://a | upper }}", ErrorKind::Usage),
             ("\n{{ vault://a | default x }}", ErrorKind::Usage),
             ("\n{{ vault:// }}", ErrorKind::Usage),
+            ("{{ vault://a }}{{\n vault://b }}{{ vault://none }}\n", ErrorKind::NotFound),
         ] {
             let error = filled(template).unwrap_err();
             assert_eq!(error.kind(), kind, "{template}");

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use zeroize::Zeroizing;
 
+use super::audit::AuditSource;
 use super::error::{Error, ErrorKind, Result};
 use super::slots::check_label;
 use super::witness::Witness;
@@ -17,7 +18,7 @@ use crate::crypto::{
 use crate::format::FormatError;
 use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader, hex};
 use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
-use crate::secret::{MasterKey, Passphrase, RawKey, SlotSecret};
+use crate::secret::{AuditKey, MasterKey, Passphrase, RawKey, SlotSecret};
 use crate::store::StoreError;
 use crate::store::file::lock;
 use crate::store::file::storage::{OsPlace, Place, Storage};
@@ -122,6 +123,11 @@ impl Locked {
         hex(self.file.header().id())
     }
 
+    /// The vault's id, as the header has it.
+    pub fn id_bytes(&self) -> [u8; 16] {
+        *self.file.header().id()
+    }
+
     /// The identity of the slot that a passphrase or a raw key opens: what may be kept in its place. It is no use elsewhere, tells nothing about the
     /// passphrase that a guess would not, and opens nothing once the slot is removed or has another passphrase.
     ///
@@ -181,6 +187,18 @@ impl Locked {
         let kept = header.slots().iter().find(|other| other.recipient == slot.recipient);
         let kept = kept.ok_or(FormatError::NotAuthentic("a slot"))?;
         Ok(KeptSlot { stamp: stamp(header, kept), secret: SlotSecret::new(slot.payload.encode(header.id())) })
+    }
+
+    /// What an agent keeps of the slot that opened a vault, under the keys that the file has now.
+    ///
+    /// # Errors
+    /// [`ErrorKind::NotPermitted`] with a limited key.
+    pub fn keep_for(&self, vault: &Vault) -> Result<KeptSlot> {
+        let (Keys::Full(master, ring), Some(file)) = (&vault.keys, &vault.file) else {
+            return Err(Error::new(ErrorKind::NotPermitted, "not_permitted", "the key at hand is limited"));
+        };
+        let payload = SlotPayload::full(ring.master, super::slots::copy_of(master));
+        self.keep(&OpenedSlot { recipient: file.opened_by.clone(), payload })
     }
 
     /// The stamps of all slots: what is kept under another one opens this file no more.
@@ -413,19 +431,23 @@ fn open_keys(header: &UnverifiedHeader, slot: OpenedSlot) -> Result<Opened> {
 }
 
 impl Vault {
-    /// Makes a new vault file with fresh keys and the given slots, each with its label. Nothing may be at `path`.
+    /// Makes a new vault file with fresh keys and the given slots, each with its label. Nothing may be at `path`. Returns what a log of its use needs.
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if something is there; [`ErrorKind::Usage`] without a slot or with two of the same recipient.
-    pub fn create(path: &Path, slots: &[(String, NewSlot)], now: u64) -> Result<()> {
+    pub fn create(path: &Path, slots: &[(String, NewSlot)], now: u64) -> Result<AuditSource> {
         let place = OsPlace::new(path).map_err(|error| Error::io(format!("create {}", path.display()), &error))?;
-        Self::create_at(&place, slots, now).map_err(|error| match error.kind() {
+        let (header, key) = Self::create_at(&place, slots, now).map_err(|error| match error.kind() {
             ErrorKind::Conflict => {
                 Error::new(ErrorKind::Conflict, "exists", format!("{} exists already; it was not touched", path.display()))
                     .hint("choose another path with --vault")
             }
             _ => error,
-        })
+        })?;
+        // Canonical now that it is there.
+        let path = path.canonicalize().unwrap_or_else(|_| place.path().to_owned());
+        let opened_by = header.slots.first().map(|slot| slot.recipient.clone()).unwrap_or_default();
+        Ok(AuditSource { id: header.id, path, key, opened_by, full: true })
     }
 
     /// Forgets what `witness_directory` remembers of vaults at `path`: for one that was just made there on purpose.
@@ -438,8 +460,8 @@ impl Vault {
             .map_err(|error| Error::io("forget the vault that was there before", &error))
     }
 
-    /// Makes a new vault file at a place.
-    pub fn create_at(place: &dyn Place, slots: &[(String, NewSlot)], now: u64) -> Result<()> {
+    /// Makes a new vault file at a place; its header, and the key of the log of its use.
+    fn create_at(place: &dyn Place, slots: &[(String, NewSlot)], now: u64) -> Result<(Header, AuditKey)> {
         if slots.is_empty() {
             return Err(Error::usage("a vault needs at least one slot"));
         }
@@ -459,8 +481,9 @@ impl Vault {
             }
             header.slots.push(slot);
         }
-        let keys = FileKeys { id, index, verifier: Verifier::new(&signer.public())?, signer: Some(signer) };
-        Ok(FileStore::create(place, &header, &keys, now)?)
+        let file_keys = FileKeys { id, index, verifier: Verifier::new(&signer.public())?, signer: Some(signer) };
+        FileStore::create(place, &header, &file_keys, now)?;
+        Ok((header, keys::audit_key(&ring.index, &id)))
     }
 }
 

@@ -16,7 +16,7 @@ use crate::format::cbor::{self, Unknown, array, array_len, malformed, read_map};
 use crate::format::header::hex;
 use crate::store::Revision;
 use crate::store::file::lock;
-use crate::store::file::storage::FileId;
+use crate::store::file::storage::{FLAGS, FileId};
 
 /// What is remembered.
 #[derive(Clone, PartialEq, Eq)]
@@ -178,16 +178,11 @@ impl Witness {
     /// Changes what is remembered, under the directory's lock: `change` sees the newest memory and returns another, or `None` to leave it.
     pub fn update(&self, change: &mut dyn FnMut(Option<Memory>) -> Option<Memory>) -> std::io::Result<()> {
         std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
-        // Neither a FIFO may hang it, nor a link lead elsewhere.
-        let flags = (rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOFOLLOW).bits() as i32;
         let guard = self.directory.join("lock");
-        let guard = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(flags).open(guard)?;
+        let guard = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).custom_flags(FLAGS).open(guard)?;
         let deadline = Instant::now() + Duration::from_secs(5);
-        while !lock::try_exclusive(&guard)? {
-            if Instant::now() > deadline {
-                return Err(std::io::ErrorKind::TimedOut.into());
-            }
-            std::thread::sleep(Duration::from_millis(1));
+        if !lock::exclusive_until(&guard, deadline)? {
+            return Err(std::io::ErrorKind::TimedOut.into());
         }
         let old = self.load();
         let Some(new) = change(old.clone()) else { return Ok(()) };

@@ -2,14 +2,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::clock::{Belief, Clock};
 use super::entries::Entry;
 use super::error::{Error, ErrorKind, Result};
-use super::exposure::note_copy;
 use super::read::{entry_in, not_found};
+use super::records::{drop_versions, put_record, remove_entry};
+use super::rotation::refuse_pending;
 use super::{Vault, not_permitted};
 use crate::crypto;
 use crate::format::keyspace;
-use crate::format::record::{EntryRecord, Kind, Listing, MAX_LABELS, MAX_META, MAX_VALUE, MAX_VERSIONS, Version};
+use crate::format::record::{EntryRecord, Kind, MAX_LABELS, MAX_META, MAX_VALUE, MAX_VERSIONS, Version};
+use crate::format::rotation::LastRotation;
 use crate::name::{Category, EntryId, Tag};
 use crate::secret::SecretValue;
 use crate::store::{Batch, Committed, Snapshot, StoreError, Walk};
@@ -39,6 +42,10 @@ pub struct Write {
     pub meta: BTreeMap<String, Option<String>>,
     /// When the entry expires.
     pub expires: Change<u64>,
+    /// The write is a rotation, and the value before it counts for so many milliseconds more.
+    pub rotation: Option<u64>,
+    /// The value is written though a rotation of the entry is under way, which then cannot put its own in place.
+    pub force: bool,
     /// The current version must be this one (0: there must be none).
     pub if_version: Option<u64>,
     /// The entry must not exist.
@@ -56,6 +63,8 @@ impl Write {
             tags: self.tags.clone(),
             meta: self.meta.clone(),
             expires: self.expires.clone(),
+            rotation: self.rotation,
+            force: self.force,
             if_version: self.if_version,
             create_only: self.create_only,
             update_only: self.update_only,
@@ -66,6 +75,20 @@ impl Write {
     pub fn value(value: SecretValue, kind: Kind) -> Self {
         Self { value: Some((value, kind)), ..Self::default() }
     }
+
+    /// A rotation of an entry that is there: the value before it counts for so many milliseconds more, and the new one does not expire.
+    pub fn rotation(value: SecretValue, kind: Kind, grace: u64) -> Self {
+        Self { rotation: Some(grace), expires: Change::Clear, update_only: true, ..Self::value(value, kind) }
+    }
+}
+
+/// What else there is to a write.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Circumstances {
+    /// The version whose value it brings back.
+    pub repeats: Option<u64>,
+    /// It is the end of a rotation that was under way.
+    pub ends_rotation: bool,
 }
 
 /// What a write led to.
@@ -94,92 +117,81 @@ impl Vault {
 
     /// Makes a new value from the current one under the lock, so that nothing written in between is lost.
     pub fn update(&self, id: &EntryId, now: u64, if_version: Option<u64>, make: &mut MakeWrite<'_>) -> Result<Outcome> {
-        self.change(now, &mut |snapshot, batch| {
-            let entry = entry_in(snapshot, id)?;
-            let mut write = match &entry {
-                Some(entry) => {
-                    let value = self.value_in(snapshot, entry, None)?;
-                    make(Some((entry, &value)))?
-                }
-                None => make(None)?,
-            };
-            write.if_version = write.if_version.or(if_version);
-            self.write_entry(snapshot, batch, id, &write, now)
-        })
-        .map(|((version, created), note)| Outcome { version, created, note })
+        self.change(now, &mut |snapshot, batch| self.update_in(snapshot, batch, id, if_version, make, now))
+            .map(|((version, created), note)| Outcome { version, created, note })
     }
 
-    /// Makes version `number` current again, as a new version.
+    pub(super) fn update_in(
+        &self,
+        snapshot: &dyn Snapshot,
+        batch: &mut Batch,
+        id: &EntryId,
+        if_version: Option<u64>,
+        make: &mut MakeWrite<'_>,
+        now: u64,
+    ) -> Result<(u64, bool)> {
+        let entry = entry_in(snapshot, id)?;
+        let mut write = match &entry {
+            Some(entry) => {
+                let value = self.value_in(snapshot, entry, None)?;
+                make(Some((entry, &value)))?
+            }
+            None => make(None)?,
+        };
+        write.if_version = write.if_version.or(if_version);
+        self.write_entry(snapshot, batch, id, &write, now)
+    }
+
+    /// Makes version `number` current again, as a new version. As every new value, it does not expire.
     pub fn rollback(&self, id: &EntryId, number: u64, now: u64) -> Result<Outcome> {
-        self.change(now, &mut |snapshot, batch| {
-            let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
-            let value = self.value_in(snapshot, &entry, Some(number))?;
-            let version = entry.record().version(number).ok_or_else(missing_value)?;
-            let write = Write { value: Some((value, version.kind)), ..Write::default() };
-            self.write_version(snapshot, batch, id, &write, Some(version.repeats.unwrap_or(number)), now)
-        })
-        .map(|((version, created), note)| Outcome { version, created, note })
+        let (outcome, note) = self.change(now, &mut |snapshot, batch| self.rollback_in(snapshot, batch, id, number, now))?;
+        let notes: Vec<String> = outcome.note.iter().cloned().chain(note).collect();
+        Ok(Outcome { note: (!notes.is_empty()).then(|| notes.join("; ")), ..outcome })
     }
 
-    /// Removes entries with all their versions; all of them or none.
+    pub(super) fn rollback_in(
+        &self,
+        snapshot: &dyn Snapshot,
+        batch: &mut Batch,
+        id: &EntryId,
+        number: u64,
+        now: u64,
+    ) -> Result<Outcome> {
+        let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
+        let value = self.value_in(snapshot, &entry, Some(number))?;
+        let version = entry.record().version(number).ok_or_else(missing_value)?;
+        let write = Write { expires: Change::Clear, ..Write::value(value, version.kind) };
+        let circumstances = Circumstances { repeats: Some(version.repeats.unwrap_or(number)), ..Circumstances::default() };
+        let (version, created) = self.write_version(snapshot, batch, id, &write, circumstances, now)?;
+        Ok(Outcome { version, created, note: entry.expires().map(|_| expires_no_more(id)) })
+    }
+
+    /// Removes entries with all their versions, and what else the vault keeps of them; all of them or none.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] if a rotation of one is under way.
     pub fn remove(&self, ids: &[EntryId], now: u64) -> Result<Option<String>> {
-        self.change(now, &mut |snapshot, batch| {
-            for id in ids {
-                let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
-                remove_entry(batch, &entry);
-            }
-            Ok(())
-        })
-        .map(|((), note)| note)
+        self.remove_entries(ids, false, now)
     }
 
-    /// Gives an entry another name or environment; versions and metadata stay.
-    pub fn rename(&self, from: &EntryId, to: &EntryId, overwrite: bool, now: u64) -> Result<Option<String>> {
-        if from == to {
-            return Err(Error::usage("the old and the new name are the same"));
-        }
-        self.change(now, &mut |snapshot, batch| {
-            let entry = entry_in(snapshot, from)?.ok_or_else(|| not_found(from))?;
-            make_room(snapshot, batch, to, overwrite)?;
-            let record = entry.record();
-            if self.compartment(record.category.as_ref(), from) != self.compartment(record.category.as_ref(), to) {
-                return self.move_sealed_anew(snapshot, batch, &entry, to, now);
-            }
-            // Values bind to the entry's uid and not to its name: they move as they are sealed.
-            for version in &record.versions {
-                let sealed = snapshot.get(&keyspace::value(from, version.number))?.ok_or_else(missing_value)?;
-                batch.put(keyspace::value(to, version.number), sealed);
-            }
-            remove_entry(batch, &entry);
-            put_record(batch, to, &EntryRecord { modified: now, ..record.clone() }, None);
-            batch.count_entries(1);
-            Ok(())
-        })
-        .map(|((), note)| note)
+    /// Removes entries whatever is under way with them.
+    pub fn remove_all_the_same(&self, ids: &[EntryId], now: u64) -> Result<Option<String>> {
+        self.remove_entries(ids, true, now)
     }
 
-    /// Copies the current value and the metadata of an entry to another name: a new entry with its own versions.
-    pub fn copy(&self, from: &EntryId, to: &EntryId, overwrite: bool, now: u64) -> Result<Option<String>> {
-        if from == to {
-            return Err(Error::usage("the old and the new name are the same"));
+    fn remove_entries(&self, ids: &[EntryId], force: bool, now: u64) -> Result<Option<String>> {
+        self.change(now, &mut |snapshot, batch| self.remove_in(snapshot, batch, ids, force)).map(|((), note)| note)
+    }
+
+    pub(super) fn remove_in(&self, snapshot: &dyn Snapshot, batch: &mut Batch, ids: &[EntryId], force: bool) -> Result<()> {
+        for id in ids {
+            let entry = entry_in(snapshot, id)?.ok_or_else(|| not_found(id))?;
+            if !force {
+                refuse_pending(snapshot, &entry)?;
+            }
+            remove_entry(snapshot, batch, &entry)?;
         }
-        self.change(now, &mut |snapshot, batch| {
-            let entry = entry_in(snapshot, from)?.ok_or_else(|| not_found(from))?;
-            make_room(snapshot, batch, to, overwrite)?;
-            let value = self.value_in(snapshot, &entry, None)?;
-            let old = entry.record();
-            let mut record = EntryRecord::new(crypto::random()?, now);
-            record.category.clone_from(&old.category);
-            record.tags.clone_from(&old.tags);
-            record.meta.clone_from(&old.meta);
-            record.expires = old.expires;
-            self.add_version(batch, to, &mut record, &value, entry.kind(), now)?;
-            note_copy(snapshot, batch, old, &record)?;
-            put_record(batch, to, &record, None);
-            batch.count_entries(1);
-            Ok(())
-        })
-        .map(|((), note)| note)
+        Ok(())
     }
 
     /// Begins a transaction, lets `make` fill a batch from what it reads there, and commits.
@@ -193,17 +205,20 @@ impl Vault {
         for _ in 0..TRIES {
             let transaction = self.store.begin()?;
             refuse_unknown(transaction.snapshot())?;
+            let clock = self.clock(now);
             let mut batch = Batch::default();
             let made = make(transaction.snapshot(), &mut batch)?;
             // Nothing was written, so nothing was made durable that could be remembered.
             let unchanged = batch.is_empty();
-            match transaction.commit(batch, now) {
+            match transaction.commit(batch, clock.for_commit()) {
                 Ok(committed) => {
-                    if !unchanged {
-                        self.acknowledge(&committed);
+                    if unchanged {
+                        return Ok((made, committed.note));
                     }
+                    self.acknowledge(&committed);
                     let Committed { note, .. } = committed;
-                    return Ok((made, note));
+                    let notes: Vec<String> = note.into_iter().chain(doubt(&clock)).collect();
+                    return Ok((made, (!notes.is_empty()).then(|| notes.join("; "))));
                 }
                 Err(StoreError::Conflict) => {}
                 Err(error) => return Err(error.into()),
@@ -220,21 +235,23 @@ impl Vault {
         write: &Write,
         now: u64,
     ) -> Result<(u64, bool)> {
-        self.write_version(snapshot, batch, id, write, None, now)
+        self.write_version(snapshot, batch, id, write, Circumstances::default(), now)
     }
 
-    /// `repeats`: the version whose value this write brings back.
-    fn write_version(
+    pub(super) fn write_version(
         &self,
         snapshot: &dyn Snapshot,
         batch: &mut Batch,
         id: &EntryId,
         write: &Write,
-        repeats: Option<u64>,
+        circumstances: Circumstances,
         now: u64,
     ) -> Result<(u64, bool)> {
         let old = entry_in(snapshot, id)?;
         check_conditions(old.as_ref(), id, write)?;
+        if let Some(entry) = old.as_ref().filter(|_| write.value.is_some() && !write.force && !circumstances.ends_rotation) {
+            refuse_pending(snapshot, entry)?;
+        }
         let created = old.is_none();
         let mut record = match &old {
             Some(entry) => entry.record().clone(),
@@ -263,22 +280,29 @@ impl Vault {
             self.seal_for_compartment(snapshot, batch, old, &mut record)?;
         }
         if let Some((value, kind)) = &write.value {
+            let previous = record.current;
             self.add_version(batch, id, &mut record, value, *kind, now)?;
             if let Some(last) = record.versions.last_mut() {
-                last.repeats = repeats;
+                last.repeats = circumstances.repeats;
+            }
+            if let Some(grace) = write.rotation {
+                record.rotations.advance(LastRotation { time: now, until: now.saturating_add(grace), previous });
             }
             let keep = self.options.keep_versions.clamp(1, MAX_VERSIONS);
-            while record.versions.len() > keep {
-                let dropped = record.versions.remove(0);
-                batch.delete(keyspace::value(id, dropped.number));
+            for dropped in drop_versions(&mut record, keep, now) {
+                batch.delete(keyspace::value(id, dropped));
             }
         }
+        if circumstances.ends_rotation {
+            record.rotations.pending = false;
+        }
+        record.due = self.next_due(snapshot, batch, &record, old.as_ref().map(Entry::record), write.value.is_some(), now)?;
         put_record(batch, id, &record, old.as_ref().map(Entry::record));
         Ok((record.current, created))
     }
 
     /// Seals a value as the next version of a record.
-    fn add_version(
+    pub(super) fn add_version(
         &self,
         batch: &mut Batch,
         id: &EntryId,
@@ -318,7 +342,7 @@ impl Vault {
     }
 
     /// Opens all values of an entry and seals them for a compartment, at a place.
-    fn seal_versions(
+    pub(super) fn seal_versions(
         &self,
         snapshot: &dyn Snapshot,
         batch: &mut Batch,
@@ -334,17 +358,6 @@ impl Vault {
             compartment.clone_into(&mut version.compartment);
             batch.put(keyspace::value(to, version.number), self.seal(&record.uid, version, &value)?);
         }
-        Ok(())
-    }
-
-    /// Moves an entry whose values belong to another compartment at its new place: each is opened and sealed anew.
-    fn move_sealed_anew(&self, snapshot: &dyn Snapshot, batch: &mut Batch, entry: &Entry, to: &EntryId, now: u64) -> Result<()> {
-        let mut record = EntryRecord { modified: now, ..entry.record().clone() };
-        let compartment = self.compartment(record.category.as_ref(), to);
-        self.seal_versions(snapshot, batch, entry, &mut record, to, &compartment)?;
-        remove_entry(batch, entry);
-        put_record(batch, to, &record, None);
-        batch.count_entries(1);
         Ok(())
     }
 }
@@ -367,6 +380,20 @@ pub(super) fn refuse_unknown(snapshot: &dyn Snapshot) -> Result<()> {
     Ok(())
 }
 
+/// What is said of a clock that is not believed: times that were written by it may be wrong.
+fn doubt(clock: &Clock) -> Option<String> {
+    const DAY: u64 = 86_400_000;
+    let days = clock.now().abs_diff(clock.newest()?) / DAY;
+    let how = match clock.belief() {
+        Belief::Believed => return None,
+        Belief::Ahead => "ahead of",
+        Belief::Behind => "behind",
+    };
+    Some(format!(
+        "the clock of this machine is {days} days {how} the vault's newest commit, and is not believed (--trust-clock, if it is right)"
+    ))
+}
+
 fn apply<T: Clone>(target: &mut Option<T>, change: &Change<T>) {
     match change {
         Change::Keep => {}
@@ -383,20 +410,33 @@ fn check_conditions(old: Option<&Entry>, id: &EntryId, write: &Write) -> Result<
     if write.update_only && old.is_none() {
         return Err(not_found(id));
     }
-    let current = old.map_or(0, Entry::version);
-    match write.if_version {
-        Some(expected) if expected != current => Err(Error::new(
-            ErrorKind::Conflict,
-            "version_mismatch",
-            if current == 0 {
-                format!("'{id}' does not exist")
-            } else {
-                format!("'{id}' is at version {current}, not {expected}")
-            },
-        )
-        .hint("read it again and decide anew")),
+    match (write.if_version, old) {
+        (Some(expected), Some(old)) => old.expect_version(expected),
+        (Some(expected), None) if expected > 0 => Err(version_mismatch(format!("'{id}' does not exist"))),
         _ => Ok(()),
     }
+}
+
+impl Entry {
+    /// Refuses the entry if its current version is another one.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Conflict`] then.
+    pub fn expect_version(&self, expected: u64) -> Result<()> {
+        if self.version() == expected {
+            return Ok(());
+        }
+        Err(version_mismatch(format!("'{}' is at version {}, not {expected}", self.id(), self.version())))
+    }
+}
+
+/// What is said where a new value ends a time that nobody may have thought of.
+pub fn expires_no_more(id: &EntryId) -> String {
+    format!("'{id}' does not expire any more: its time was that of the value before (`set --meta-only --ttl` gives it another)")
+}
+
+fn version_mismatch(message: String) -> Error {
+    Error::new(ErrorKind::Conflict, "version_mismatch", message).hint("read it again and decide anew")
 }
 
 fn check_labels(record: &EntryRecord) -> Result<()> {
@@ -412,57 +452,8 @@ fn check_labels(record: &EntryRecord) -> Result<()> {
     Ok(())
 }
 
-fn make_room(snapshot: &dyn Snapshot, batch: &mut Batch, to: &EntryId, overwrite: bool) -> Result<()> {
-    match entry_in(snapshot, to)? {
-        None => Ok(()),
-        Some(entry) if overwrite => {
-            remove_entry(batch, &entry);
-            Ok(())
-        }
-        Some(_) => {
-            Err(Error::new(ErrorKind::Conflict, "exists", format!("'{to}' exists already")).hint("use --force to replace it"))
-        }
-    }
-}
-
-fn missing_value() -> Error {
+pub(super) fn missing_value() -> Error {
     StoreError::from(crate::format::FormatError::Malformed("the value of an entry is not there")).into()
-}
-
-pub(super) fn remove_entry(batch: &mut Batch, entry: &Entry) {
-    let (id, record) = (entry.id(), entry.record());
-    batch.delete(keyspace::entry(id));
-    for version in &record.versions {
-        batch.delete(keyspace::value(id, version.number));
-    }
-    batch.delete(keyspace::listing(id));
-    for key in index_keys(id, record) {
-        batch.delete(key);
-    }
-    batch.count_entries(-1);
-}
-
-/// Puts a record and whatever of its index keys is not there already.
-pub(super) fn put_record(batch: &mut Batch, id: &EntryId, record: &EntryRecord, old: Option<&EntryRecord>) {
-    batch.put(keyspace::entry(id), record.encode().to_vec());
-    let old_keys = old.map(|old| index_keys(id, old)).unwrap_or_default();
-    let keys = index_keys(id, record);
-    for key in old_keys.difference(&keys) {
-        batch.delete(key.clone());
-    }
-    for key in keys.difference(&old_keys) {
-        batch.put(key.clone(), Vec::new());
-    }
-    if old.is_none_or(|old| old.expires != record.expires) {
-        batch.put(keyspace::listing(id), Listing::new(record.expires).encode().to_vec());
-    }
-}
-
-fn index_keys(id: &EntryId, record: &EntryRecord) -> BTreeSet<Vec<u8>> {
-    let category = record.category.as_ref().map(|category| keyspace::category(category, id));
-    let expires = record.expires.map(|at| keyspace::time(keyspace::EXPIRY, at, id));
-    let due = record.due.map(|at| keyspace::time(keyspace::DUE, at, id));
-    [category, expires, due].into_iter().flatten().collect()
 }
 
 #[cfg(test)]

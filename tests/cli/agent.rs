@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{FileExt as _, PermissionsExt as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Child;
@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 use vault::agent::protocol::{Answer, MAX, Request};
 use vault::{Credential, Locked, RawKey};
 
-use crate::sandbox::{Output, Sandbox, VAULT, is_installed, is_root, wait_until};
+use crate::memory::{self, Needle};
+use crate::sandbox::{Output, PATIENCE, Sandbox, is_installed, is_root, wait_until};
 
 /// A vault that opens by `../test.key`, which no variable names.
 fn scene() -> Sandbox {
@@ -141,17 +142,30 @@ fn a_passphrase_is_asked_for_once_and_what_is_given_goes_first() {
 #[test]
 fn it_ends_with_its_time_and_when_it_is_not_used() {
     let sandbox = scene();
+    let start = Instant::now();
     unlock(&sandbox, &["--ttl", "1500ms"]);
-    let start = Instant::now();
     wait_until("the end of its time", || sandbox.vault(&["get", "a", "--no-input"]).run().code == 4);
-    assert!(start.elapsed() >= Duration::from_millis(1300), "{:?}", start.elapsed());
-    unlock(&sandbox, &["--idle", "1500ms"]);
-    let start = Instant::now();
-    while start.elapsed() < Duration::from_millis(2500) {
-        assert_eq!(sandbox.get("a"), b"value");
+    assert!(start.elapsed() >= Duration::from_millis(1500), "{:?}", start.elapsed());
+    // While it is used it goes on. That it ended says nothing where this machine took longer from one use to the next.
+    for idle in [1500, 3000, 6000, 12_000, 24_000] {
+        let (limit, start) = (Duration::from_millis(idle), Instant::now());
+        unlock(&sandbox, &["--idle", &format!("{idle}ms")]);
+        let (mut used, mut in_time) = (start, true);
+        while in_time && start.elapsed() < limit * 5 / 3 {
+            let begun = Instant::now();
+            let got = sandbox.vault(&["get", "a"]).run();
+            in_time = used.elapsed() < limit;
+            assert!(got.stdout == b"value" || !in_time, "{:?} after the last use: {}", used.elapsed(), got.stderr);
+            used = begun;
+        }
+        if in_time {
+            std::thread::sleep(limit + Duration::from_millis(100));
+            sandbox.vault(&["get", "a"]).run().fails(4, "no key");
+            break;
+        }
+        assert!(idle < 24_000, "this machine is too busy to tell");
+        sandbox.vault(&["lock"]).run().ok();
     }
-    std::thread::sleep(Duration::from_millis(1600));
-    sandbox.vault(&["get", "a"]).run().fails(4, "no key");
     wait_until("the end of an agent that holds nothing", || agents(&sandbox).is_empty());
 }
 
@@ -212,9 +226,6 @@ fn what_is_locked_is_locked_under_every_path() {
 
 #[test]
 fn on_demand_keeps_what_was_typed_once_it_was_verified() {
-    if !is_installed("script") {
-        return;
-    }
     const PHRASE: &str = "seven odd words that nobody will try";
     let mut sandbox = Sandbox::empty();
     sandbox.write("phrase", PHRASE);
@@ -242,7 +253,7 @@ fn on_demand_keeps_what_was_typed_once_it_was_verified() {
 #[test]
 fn a_place_that_was_cleared_away_makes_room_for_another_agent() {
     let sandbox = scene();
-    unlock(&sandbox, &["--ttl", "2s"]);
+    unlock(&sandbox, &["--ttl", "8s"]);
     let [first] = agents(&sandbox)[..] else { panic!("one agent") };
     fs::remove_dir_all(sandbox.path("runtime/vault")).unwrap();
     unlock(&sandbox, &[]);
@@ -283,7 +294,8 @@ fn several_vaults_and_several_agents_that_start_at_once() {
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
-    assert_eq!(agents(&sandbox).len(), 1);
+    // Those that came too late end by themselves.
+    wait_until("one agent", || agents(&sandbox).len() == 1);
     for name in &names {
         sandbox.vault(&["list", "--vault", name]).run().ok();
     }
@@ -321,9 +333,11 @@ fn an_agent_that_does_not_answer_is_passed_over() {
     let start = Instant::now();
     let refused = sandbox.vault(&["get", "a"]).run().fails(4, "no key");
     assert!(refused.stderr.contains("warning: the agent was passed over: it does not answer"), "{}", refused.stderr);
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < PATIENCE);
     // Also when its queue is full.
     let mut full = false;
+    // Tests beside this one need descriptors as well.
+    let most = rustix::process::getrlimit(rustix::process::Resource::Nofile).current.map_or(usize::MAX, |most| most as usize / 2);
     let waiting: Vec<_> = std::iter::from_fn(|| {
         use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
         let waiting = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::NONBLOCK, None).ok()?;
@@ -331,6 +345,7 @@ fn an_agent_that_does_not_answer_is_passed_over() {
         full = connected == Err(rustix::io::Errno::AGAIN);
         connected.ok().map(|()| waiting)
     })
+    .take(most)
     .collect();
     if !full {
         eprintln!("skipped: this process may not open as many descriptors as the queue is long");
@@ -405,13 +420,13 @@ fn it_is_private_keeps_no_stream_and_no_variable_of_the_caller() {
     let sandbox = scene();
     let key = sandbox.key();
     // A pipe that the agent held would not end before the agent does.
-    let run = sandbox.program("sh", &["-c", "exec 3<> canary 9> lock; flock 9; exec vault unlock --ttl 60s"]);
+    let run = sandbox.program("sh", &["-c", "exec 3<> canary 9> lock; flock 9; exec vault unlock --ttl 10m"]);
     let mut child = run.env("VAULT_KEY_FILE", &key).env("CANARY", "canary in the environment").spawn();
     let (mut stdout, mut stderr) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
     let start = Instant::now();
     stdout.read_to_end(&mut Vec::new()).unwrap();
     stderr.read_to_end(&mut Vec::new()).unwrap();
-    assert!(child.wait().unwrap().success() && start.elapsed() < Duration::from_secs(20));
+    assert!(child.wait().unwrap().success() && start.elapsed() < PATIENCE);
     let mode = |path: &str| fs::metadata(sandbox.path(path)).unwrap().permissions().mode() & 0o7777;
     assert_eq!(
         (mode("runtime/vault"), mode("runtime/vault/agent.sock"), mode("runtime/vault/agent.lock")),
@@ -460,7 +475,7 @@ fn in_the_foreground_it_says_where_and_ends_when_told() {
 
 fn connect(sandbox: &Sandbox) -> UnixStream {
     let stream = UnixStream::connect(socket(sandbox)).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream
 }
 
@@ -488,49 +503,33 @@ fn frames_that_are_none_end_their_connection_and_no_other() {
     assert!(matches!(say(&mut steady, &[3, 0, 0, 0, 1, 2, 3]), Some(Answer::Refused)));
     assert!(matches!(say(&mut steady, &list), Some(Answer::Held(_))), "the connection goes on");
     // Half a frame, byte by byte, and then nothing: it is not waited for.
+    let start = Instant::now();
     let mut half = connect(&sandbox);
     for byte in &list[..list.len() - 1] {
         half.write_all(&[*byte]).unwrap();
     }
-    let start = Instant::now();
     assert_eq!(half.read(&mut [0]).unwrap_or(0), 0);
-    assert!(start.elapsed() > Duration::from_millis(700) && start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     // Two requests in one write are two answers.
     let mut two = connect(&sandbox);
     two.write_all(&[list.as_slice(), &list].concat()).unwrap();
     assert!(say(&mut two, &[]).is_some() && say(&mut two, &[]).is_some());
-    // More silent connections than it serves at once: they make others wait, not fail.
-    let silent: Vec<_> = (0..100).map(|_| connect(&sandbox)).collect();
-    assert_eq!(sandbox.vault(&["status"]).run().code, 0);
-    drop(silent);
+    // More silent connections than it serves at once: they make others wait, not fail. Waiting has an end, which is a second away, and that far can a
+    // machine fall behind that is busy with other things.
+    let is_answered = || {
+        let _silent: Vec<_> = (0..100).map(|_| connect(&sandbox)).collect();
+        sandbox.vault(&["status"]).run().code == 0
+    };
+    assert!((0..5).any(|_| is_answered()));
     for _ in 0..10_000 {
         drop(connect(&sandbox));
     }
     assert_eq!(sandbox.get("a"), b"value");
 }
 
-/// Whether one of the needles is in the memory of a process, map by map (not by a core dump, which leaves out what is marked so).
-fn memory_holds(process: u32, needles: &[&[u8]]) -> bool {
-    let maps = fs::read_to_string(format!("/proc/{process}/maps")).unwrap();
-    let memory = fs::File::open(format!("/proc/{process}/mem")).unwrap();
-    let (mut found, mut looked_at) = (false, Vec::new());
-    for line in maps.lines() {
-        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let (start, end) = (u64::from_str_radix(start, 16).unwrap(), u64::from_str_radix(end, 16).unwrap());
-        let mut bytes = vec![0; (end - start) as usize];
-        if line.split(' ').nth(1).unwrap().starts_with('r') && memory.read_exact_at(&mut bytes, start).is_ok() {
-            looked_at.push(line.rsplit(' ').next().unwrap());
-            found |= needles.iter().any(|needle| bytes.windows(needle.len()).any(|window| window == *needle));
-        }
-    }
-    assert!(looked_at.contains(&"[heap]") && looked_at.contains(&"[stack]"), "the memory could not be read: {looked_at:?}");
-    found
-}
-
 #[test]
 fn its_memory_shows_no_key() {
-    if !is_root() || !Path::new("/proc/self/mem").exists() {
-        eprintln!("skipped: only root may look into the memory of an agent");
+    if !memory::can_be_read() {
         return;
     }
     let sandbox = scene();
@@ -538,11 +537,14 @@ fn its_memory_shows_no_key() {
     let key: [u8; 32] = fs::read(sandbox.key()).unwrap().try_into().unwrap();
     let locked = Locked::open(&sandbox.file()).unwrap();
     let kept = locked.keep(&locked.open_slot(&Credential::RawKey(RawKey::new(key.into()))).unwrap()).unwrap();
-    // The master key stands behind length, map, vault id and number; any 16 bytes of it are enough to look for.
+    // The master key stands behind length, map, vault id and number.
     let secret = kept.secret.expose();
     let at = secret.windows(3).position(|part| part == [0x02, 0x58, 0x20]).unwrap() + 3;
-    let needles = [&secret[at..at + 16], &secret[at + 16..at + 32], &key[..16], &key[16..]];
-    let hits = |when: &str, expected: bool| assert_eq!(memory_holds(agent.0.id(), &needles), expected, "{when}");
+    let needles = [Needle::pieces("master key", &secret[at..at + 32]), Needle::pieces("raw key", &key)].concat();
+    let hits = |when: &str, expected: bool| {
+        let found = memory::found(agent.0.id(), &needles);
+        assert_eq!(!found.is_empty(), expected, "{when}: {found:?}");
+    };
     hits("before", false);
     unlock(&sandbox, &[]);
     for _ in 0..20 {
@@ -558,8 +560,7 @@ fn its_memory_shows_no_key() {
     }
     sandbox.vault(&["lock"]).run().ok();
     hits("locked", false);
-    let own = std::process::id();
-    assert!(memory_holds(own, &needles[2..3]), "what is looked for can be found");
+    assert!(!memory::found(std::process::id(), &needles).is_empty(), "what is looked for can be found");
     agent.0.kill().unwrap();
 }
 
@@ -571,7 +572,7 @@ fn another_user_is_not_answered_and_the_own_one_cannot_look_inside() {
         return;
     }
     let sandbox = scene();
-    fs::copy(VAULT, sandbox.path("vault")).unwrap();
+    sandbox.copy_binary();
     for (path, _) in sandbox.files("") {
         std::os::unix::fs::lchown(path, Some(65_534), Some(65_534)).unwrap();
     }
@@ -579,7 +580,7 @@ fn another_user_is_not_answered_and_the_own_one_cannot_look_inside() {
         let line = format!("exec setpriv --reuid 65534 --regid 65534 --clear-groups {command}");
         sandbox.shell(&line).run()
     };
-    ordinary("../vault unlock --ttl 60s --key-file ../test.key").ok();
+    ordinary("../vault unlock --ttl 10m --key-file ../test.key").ok();
     assert_eq!(ordinary("../vault get a").ok().stdout, b"value");
     // Root may enter the directory, and is not the user.
     assert!(say(&mut connect(&sandbox), &Request::List.frame()).is_none());
@@ -589,11 +590,11 @@ fn another_user_is_not_answered_and_the_own_one_cannot_look_inside() {
     // Where the system locks no memory, the key is held all the same, and that is said.
     let ended = ordinary("../vault lock --stop").ok();
     assert!(ended.stderr.contains("was ended"), "{}", ended.stderr);
-    let unlocked = ordinary("prlimit --memlock=0:0 ../vault unlock --ttl 60s --key-file ../test.key").ok();
+    let unlocked = ordinary("prlimit --memlock=0:0 ../vault unlock --ttl 10m --key-file ../test.key").ok();
     assert!(unlocked.stderr.contains("may be written to swap"), "{}", unlocked.stderr);
     assert_eq!(ordinary("../vault status --format json").ok().json()["memory"], "plain");
     ordinary("../vault lock --stop").ok();
-    let unlocked = ordinary("../vault unlock --ttl 60s --key-file ../test.key").ok();
+    let unlocked = ordinary("../vault unlock --ttl 10m --key-file ../test.key").ok();
     assert!(!unlocked.stderr.contains("warning"), "{}", unlocked.stderr);
     let [agent] = agents(&sandbox)[..] else { panic!("one agent") };
 
@@ -624,11 +625,15 @@ print(' '.join(sorted(name for name, result in denied.items() if result in (1, 1
     let denied = ordinary(&format!("{PYTHON} probe.py {agent}")).ok().text();
     assert_eq!(denied.trim(), "environ fd io maps mem pidfd_getfd process_vm_readv ptrace");
     // An ordinary process of the same user can be looked into: the probe finds what is open.
-    let open = sandbox
-        .shell(&format!(
-            "as='setpriv --reuid 65534 --regid 65534 --clear-groups'; $as sleep 20 > /dev/null & sleep 0.3; $as {PYTHON} probe.py $!; kill -9 $!"
-        ))
-        .run();
+    sandbox.write(
+        "open.py",
+        "import ctypes, time\nctypes.CDLL(None).prctl(0x59616d61, ctypes.c_ulong(-1), 0, 0, 0)\nprint('ready', flush=True)\ntime.sleep(600)\n",
+    );
+    // It lets itself be looked into where the system asks for that (Yama), and says when it is what it is to be.
+    let script =
+        "as='setpriv --reuid 65534 --regid 65534 --clear-groups'; mkfifo ready; $as PYTHON open.py > ready & read -r word < ready
+        $as PYTHON probe.py $!; kill -9 $!";
+    let open = sandbox.shell(&script.replace("PYTHON", PYTHON)).run();
     assert_eq!(open.text().trim(), "", "what is denied everywhere says nothing about the agent");
     ordinary("../vault lock").ok();
 }

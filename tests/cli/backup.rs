@@ -55,3 +55,47 @@ fn a_vault_whose_end_cannot_be_read_is_copied_with_a_warning() {
     assert!(made.stderr.starts_with("warning: bytes at the end of the vault"), "{}", made.stderr);
     assert_eq!(sandbox.vault(&["get", "a", "--vault", "copy"]).run().ok().stdout, b"1");
 }
+
+#[test]
+fn generations_are_kept_and_nothing_else_is_removed() {
+    let sandbox = Sandbox::new();
+    let copies = || -> Vec<String> {
+        let files = sandbox.files("work/copies");
+        let names = files.into_iter().map(|(path, _)| path.file_name().unwrap().to_str().unwrap().to_owned());
+        // Reading a copy begins a log beside it.
+        names.filter(|name| !name.ends_with(".audit")).collect()
+    };
+    for value in ["1", "2", "3", "4"] {
+        sandbox.set("a", value);
+        sandbox.vault(&["backup", "--keep", "2", "copies"]).run().ok();
+    }
+    let kept = copies();
+    assert_eq!(kept.len(), 2, "{kept:?}");
+    let newest = |name: &str| sandbox.vault(&["get", "a", "--vault", &format!("copies/{name}")]).run().ok().stdout;
+    assert_eq!((newest(&kept[0]), newest(&kept[1])), (b"3".to_vec(), b"4".to_vec()));
+    let modes = sandbox.files("work/copies").into_iter().all(|(_, mode)| mode == 0o600);
+    let directory = fs::metadata(sandbox.path("work/copies")).unwrap().permissions().mode() & 0o777;
+    assert!(modes && directory == 0o700, "{directory:o}");
+
+    // What has another name is another's, however alike it is.
+    let others = [
+        "notes",
+        "test-old.vault",
+        "testing-20200101T000000000Z.vault",
+        "test-20200101T00000000xZ.vault",
+        "test-20200101T000000000Z.vault.gz",
+    ];
+    for name in others {
+        fs::write(sandbox.path("work/copies").join(name), "mine").unwrap();
+    }
+    sandbox.vault(&["backup", "--keep", "1", "copies"]).run().ok();
+    let now = copies();
+    assert!(others.iter().all(|name| now.contains(&(*name).to_owned())), "{now:?}");
+    assert_eq!(now.len(), others.len() + 1, "{now:?}");
+
+    // A backup that cannot be made takes none of the others away.
+    fs::write(sandbox.file(), "no vault").unwrap();
+    assert_ne!(sandbox.vault(&["backup", "--keep", "1", "copies"]).run().code, 0);
+    assert_eq!(copies(), now);
+    sandbox.vault(&["backup", "--keep", "0", "copies"]).run().ends(2);
+}

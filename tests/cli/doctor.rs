@@ -122,3 +122,49 @@ fn cheap_passphrases_backups_and_worklists_are_looked_at() {
     sandbox.vault(&["key", "remove", "leaver"]).run().ok();
     assert_eq!(codes(&sandbox.vault(&["doctor", "--format", "json"]).run().ends(10)), ["exposed"]);
 }
+
+#[test]
+fn production_has_a_list_of_its_own() {
+    let sandbox = sound();
+    let found = |arguments: &[&str]| {
+        let output = sandbox.vault(&[&["doctor", "--production", "--format", "json"], arguments].concat()).run();
+        let mut codes = codes(&output);
+        // What depends on where and as whom the tests run.
+        codes.retain(|code| !["root", "in_memory", "in_container"].contains(&code.as_str()));
+        codes
+    };
+    assert_eq!(found(&[]), ["rate_limit", "audit_optional", "audit_retention", "no_backup"]);
+    let config = |text: &str| {
+        fs::create_dir_all(sandbox.path("config/vault")).unwrap();
+        fs::write(sandbox.path("config/vault/config.toml"), text).unwrap();
+    };
+    sandbox.vault(&["backup", "copy"]).run().ok();
+    let audit = "[audit]\nrequired = true\nretention-days = 90\n";
+    config(&format!("{audit}[serve]\nrate-per-credential = 100\n"));
+    assert!(found(&["--backup", "copy"]).is_empty(), "{:?}", found(&["--backup", "copy"]));
+
+    config(
+        "[audit]\nenabled = false\nretention-days = 0\n[serve]\nlisten = [\"0.0.0.0:9000\"]\ninsecure-plain-http = true\nopen-secret-api = true\n",
+    );
+    let open = ["plain_http", "insecure_plain_http", "open_secret_api", "allow_list", "rate_limit", "audit_off"];
+    assert_eq!(found(&["--backup", "copy"]), open);
+    config(&format!(
+        "{audit}[serve]\nlisten = [\"[::]:9000\"]\ntls-cert = \"c\"\ntls-key = \"k\"\nallow = [\"10.0.0.0/8\"]\nrate-per-address = 1\n"
+    ));
+    assert!(found(&["--backup", "copy"]).is_empty(), "{:?}", found(&["--backup", "copy"]));
+
+    for options in [&["--admin", "--expires", "1d"][..], &["--read"]] {
+        sandbox.vault(&[&["token", "create", "--label", "t"], options].concat()).run().ok();
+    }
+    assert_eq!(found(&["--backup", "copy"]), ["token_without_end", "admin_token"]);
+    for token in sandbox.vault(&["token", "list"]).run().ok().text().lines() {
+        sandbox.vault(&["token", "revoke", token.split(' ').next().unwrap()]).run().ok();
+    }
+    sandbox.vault(&["token", "create", "--label", "t", "--admin", "--expires", "1d", "--network", "127.0.0.1"]).run().ok();
+    assert!(found(&["--backup", "copy"]).is_empty());
+
+    sandbox.shell("touch -d '3 days ago' copy").run().ok();
+    assert_eq!(found(&["--backup", "copy"]), ["old_backup"]);
+    let key = sandbox.vault(&["doctor", "--production", "--format", "json"]).env("MASTER_KEY", "canary").run();
+    assert!(codes(&key).contains(&"key_in_environment".to_owned()) && !key.text().contains("canary"));
+}

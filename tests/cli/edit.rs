@@ -1,24 +1,21 @@
 //! `vault edit`
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
-use crate::sandbox::{Sandbox, canary, is_installed};
+use crate::sandbox::{Sandbox, canary, is_installed, wait_until};
+use crate::terminal::Terminal;
 
 /// An editor that is a shell script; `$1` is the file.
 fn editor(sandbox: &Sandbox, script: &str) -> PathBuf {
-    let path = sandbox.path("editor");
-    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-    path
+    sandbox.script("../editor", script)
 }
 
 /// Real editors leave nothing of a value that was yanked, deleted and changed in them, where the user's own configuration would have them keep it.
 #[test]
 fn editors_keep_nothing() {
     for (name, rc) in [("vim", ".vimrc"), ("nvim", ".config/nvim/init.vim")] {
-        if !is_installed("script") || !is_installed(name) {
+        if !is_installed(name) {
             continue;
         }
         let sandbox = Sandbox::new();
@@ -28,10 +25,18 @@ fn editors_keep_nothing() {
         fs::create_dir_all(rc.parent().unwrap()).unwrap();
         let kept = "set backup writebackup undofile history=50\nset backupdir=~ undodir=~ directory=~\n";
         fs::write(rc, kept).unwrap();
-        let keys = "yyddPA-new\u{1b}:wq\r";
-        let command = format!("sleep 3; printf '{keys}'; sleep 2");
-        let line = format!("({command}) | script -qefc 'vault edit a' /dev/null > /dev/null");
-        sandbox.shell(&line).env("EDITOR", name).env("TERM", "xterm").env("SHELL", "/bin/sh").run().ok();
+        let terminal = Terminal::new();
+        let mut child = terminal.start_with(&sandbox, &["vault", "edit", "a"], |started| {
+            started.env("EDITOR", name).env("TERM", "xterm").env("SHELL", "/bin/sh");
+        });
+        terminal.shows(&canary);
+        terminal.keys("yyddPA-new\u{1b}:wq\r");
+        let mut status = None;
+        wait_until(name, || {
+            status = child.try_wait().unwrap();
+            status.is_some()
+        });
+        assert!(status.unwrap().success(), "{}", terminal.screen());
         let edited = String::from_utf8(sandbox.get("a")).unwrap();
         assert_eq!(edited.trim_end(), format!("{canary}-new"), "{name} did not edit");
         for (path, _) in sandbox.files("").into_iter().filter(|(path, _)| path.is_file()) {
@@ -68,7 +73,7 @@ fn what_unlocks_does_not_reach_the_programs_that_are_started() {
 
 #[test]
 fn the_file_is_private_in_memory_and_gone_afterwards() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::in_memory();
     sandbox.set("a", "old");
     let record = sandbox.path("record");
     let script = format!(
@@ -106,6 +111,17 @@ fn without_a_runtime_directory_the_file_is_in_shared_memory() {
 }
 
 #[test]
+fn a_new_value_does_not_expire() {
+    let sandbox = Sandbox::new();
+    sandbox.vault(&["set", "a", "--ttl", "0s"]).stdin("old").run().ok();
+    sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, "true")).run().ok();
+    sandbox.vault(&["get", "a"]).run().fails(9, "'a' has expired");
+    let edited = sandbox.vault(&["edit", "a"]).env("EDITOR", editor(&sandbox, "echo new > \"$1\"")).run().ok();
+    assert!(edited.stderr.contains("note: 'a' does not expire any more"), "{}", edited.stderr);
+    assert_eq!(sandbox.get("a"), b"new");
+}
+
+#[test]
 fn nothing_changed_is_nothing_written() {
     let sandbox = Sandbox::new();
     sandbox.set("a", "old");
@@ -119,7 +135,7 @@ fn nothing_changed_is_nothing_written() {
 
 #[test]
 fn an_editor_that_fails_changes_nothing_and_leaves_nothing() {
-    let sandbox = Sandbox::new();
+    let sandbox = Sandbox::in_memory();
     sandbox.set("a", "old");
     let before = sandbox.bytes();
     for (script, words) in [

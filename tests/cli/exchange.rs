@@ -8,7 +8,7 @@ use keepass::config::{DatabaseConfig, KdfConfig};
 use keepass::{Database, DatabaseKey};
 use vault::crypto::{AgeRecipient, encrypt_age_stream};
 
-use crate::sandbox::{Sandbox, canary, identity, is_installed};
+use crate::sandbox::{Sandbox, canary, identity, is_installed, is_there};
 
 const HOSTILE: &[&str] = &[
     "",
@@ -58,7 +58,8 @@ fn every_format_gives_hostile_values_back() {
             sandbox.set("BYTES", &bytes);
             values.push(("BYTES".to_owned(), bytes));
         }
-        assert!(sandbox.vault(&["export", "--format", format, "--out", file]).run().ok().stdout.is_empty());
+        let said = sandbox.vault(&["export", "--format", format, "--out", file]).run().ok();
+        assert_eq!(said.stdout.is_empty(), format != "systemd");
         sandbox.vault(&["init", "--vault", "other", "--key-file", "k", "-q"]).run().ok();
         let other = ["--vault", "other", "--key-file", "k"];
         sandbox.vault(&["import", file, "--format", format]).run().fails(6, "exist already");
@@ -83,7 +84,7 @@ fn the_real_programs_read_what_is_written_for_them() {
             assert!(out.stdout == *value, "{name}: {}", out.stderr);
         }
     }
-    if is_installed("pwsh") {
+    if is_there("pwsh") {
         for (name, value) in values.filter(|(_, value)| !value.is_empty()) {
             let script =
                 format!("vault export --format powershell | Out-String | Invoke-Expression; [Console]::Out.Write($env:{name})");
@@ -148,8 +149,10 @@ fn credentials_are_private_files_and_the_lines_that_load_them() {
     sandbox.set("db/password", "p\n");
     let said = sandbox.vault(&["export", "--format", "systemd", "--out", "creds"]).run().ok();
     let directory = sandbox.path("work/creds");
-    assert_eq!(said.stderr, format!("LoadCredential=DB_PASSWORD:{}/DB_PASSWORD\n", directory.display()));
-    assert!(said.stdout.is_empty());
+    // What the unit needs is data, and not a note.
+    let line = format!("LoadCredential=DB_PASSWORD:{}/DB_PASSWORD\n", directory.display());
+    assert_eq!((said.text(), said.stderr.as_str()), (line.clone(), ""));
+    assert_eq!(sandbox.vault(&["export", "--format", "systemd", "--out", "creds", "-q"]).run().ok().text(), line);
     let mode = |path: &std::path::Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode(&directory), mode(&directory.join("DB_PASSWORD"))), (0o700, 0o600));
     assert_eq!(fs::read(directory.join("DB_PASSWORD")).unwrap(), b"p\n");
@@ -328,6 +331,17 @@ fn masks_come_first_and_only_where_they_are_asked_for() {
     for mask in [secret.as_str(), "500%25", "second \"line\"", "second \\\"line\\\""] {
         let line = format!("::add-mask::{mask}");
         assert!(masks.iter().any(|mask| *mask == line), "{mask}: {masks:?}");
+    }
+    // Of the commands that hand values on, only what they hand on.
+    sandbox.write("t", "x {{ vault://db#pass }}");
+    for (arguments, text) in [
+        (&["inject", "-i", "t"][..], format!("x {secret}")),
+        (&["run", "--no-mask", "--map", "A=db#pass", "--shell", "printf %s \"x $A\""], format!("x {secret}")),
+    ] {
+        let run = |ci: &[&str]| sandbox.vault(&[&arguments[..1], ci, &arguments[1..]].concat()).run().ok();
+        let masked = run(&["--ci", "auto"]);
+        assert_eq!((masked.text(), masked.stderr), (text.clone(), format!("::add-mask::{secret}\n")));
+        assert!(run(&[]).stderr.is_empty());
     }
     // Three characters are no mask, and it is said so.
     assert!(masks.last().unwrap().contains("not masked"), "{masks:?}");

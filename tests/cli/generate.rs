@@ -7,7 +7,7 @@ fn prints_a_value_of_the_kind_and_needs_no_vault() {
     let sandbox = Sandbox::empty();
     let make = |spec: &str| sandbox.vault(&["generate", spec]).run().ok().text();
     for (spec, length) in
-        [("random:32", 44), ("hex:32", 64), ("base64url:32", 43), ("alnum:24", 24), ("password:20", 20), ("pin:6", 6)]
+        [("random:32", 44), ("hex:32", 64), ("base64url:32", 43), ("alnum:24", 24), ("password:20", 20), ("pin:16", 16)]
     {
         let value = make(spec);
         assert_eq!(value.len(), length, "{spec}: {value}");

@@ -66,6 +66,9 @@ fn old_versions_and_defaults() {
     assert_eq!(sandbox.vault(&["get", "a", "--version=2"]).run().ok().stdout, b"two");
     let missing = sandbox.vault(&["get", "a", "--version", "3"]).run().fails(3, "'a' has no version 3");
     assert!(missing.stderr.contains("hint: it has versions 1 to 2"), "{}", missing.stderr);
+    sandbox.vault(&["set", "it's", "-e", "prod"]).stdin("v").run().ok();
+    let missing = sandbox.vault(&["get", "it's", "-e", "prod", "--version", "3"]).run().fails(3, "has no version 3");
+    assert!(missing.stderr.contains("`vault history -e prod 'it'\\''s'`"), "{}", missing.stderr);
     for arguments in [
         &["get", "none", "--default", "d"][..],
         &["get", "a", "--version", "9", "--default", "d"],
@@ -143,9 +146,9 @@ fn the_clipboard_is_cleared_of_its_own_value_only() {
     let bin = sandbox.path("bin");
     fs::create_dir(&bin).unwrap();
     let board = sandbox.path("board");
-    for (name, script) in [("wl-copy", "cat > \"$BOARD\""), ("wl-paste", "cat \"$BOARD\"")] {
-        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+    // What was on it is kept: it may be cleared before it is looked at.
+    for (name, script) in [("wl-copy", "tee \"$BOARD\" >> \"$BOARD.ever\""), ("wl-paste", "cat \"$BOARD\"")] {
+        sandbox.script(bin.join(name), script);
     }
     let path = format!("{}:{}", bin.display(), std::env::var("PATH").unwrap());
     let clip = || {
@@ -153,11 +156,13 @@ fn the_clipboard_is_cleared_of_its_own_value_only() {
         let got = run.run().ok();
         assert!(got.stdout.is_empty() && !got.stderr.contains("value"), "{}", got.stderr);
         assert!(got.stderr.starts_with("copied; the clipboard is cleared in 1 seconds"), "{}", got.stderr);
-        assert_eq!(fs::read(&board).unwrap(), b"value");
     };
+    let ever = || fs::read(sandbox.path("board.ever")).unwrap();
     clip();
+    assert_eq!(ever(), b"value");
     crate::sandbox::wait_until("an empty clipboard", || fs::read(&board).unwrap().is_empty());
     clip();
+    assert_eq!(ever(), b"valuevalue");
     fs::write(&board, "of somebody else").unwrap();
     std::thread::sleep(std::time::Duration::from_millis(1500));
     assert_eq!(fs::read(&board).unwrap(), b"of somebody else");

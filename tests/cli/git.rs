@@ -1,7 +1,7 @@
 //! `vault git`: diff and merge drivers in a repository, and credential helpers.
 
 use std::fs;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::sandbox::{Output, Sandbox, VAULT, canary, is_installed};
 
@@ -63,6 +63,71 @@ fn branches_are_merged_and_diffs_show_no_value() {
     assert!(format!("{}{}", merged.text(), merged.stderr).contains("CONFLICT"));
     assert_eq!(sandbox.get("both"), b"main");
     assert_eq!(sandbox.vault(&["get", "both", "--version", "3"]).run().ok().stdout, b"other");
+}
+
+#[test]
+fn git_joins_the_fields_of_one_entry() {
+    if !is_installed("git") {
+        return;
+    }
+    let sandbox = repository();
+    sandbox.vault(&["set", "db", "--json"]).stdin(r#"{"host":"h","port":1}"#).run().ok();
+    sandbox.vault(&["git", "install", "-q"]).run().ok();
+    commit(&sandbox, "base");
+    git(&sandbox, &["checkout", "-qb", "side"]).ok();
+    sandbox.vault(&["set", "db", "--field", "port", "--json"]).stdin("2").run().ok();
+    commit(&sandbox, "theirs");
+    git(&sandbox, &["checkout", "-q", "main"]).ok();
+    sandbox.vault(&["set", "db", "--field", "host", "--accept-older"]).stdin("here").run().ok();
+    commit(&sandbox, "ours");
+    git(&sandbox, &["merge", "-q", "--no-edit", "side"]).ok();
+    assert_eq!(sandbox.get("db"), br#"{"host":"here","port":2}"#);
+    sandbox.vault(&["check"]).run().ok();
+}
+
+#[test]
+fn a_file_that_is_no_vault_does_not_stop_git_diff() {
+    if !is_installed("git") {
+        return;
+    }
+    let sandbox = repository();
+    sandbox.vault(&["git", "install", "-q"]).run().ok();
+    sandbox.write("other.vault", "no vault");
+    sandbox.write("empty.vault", "");
+    let whole = fs::read(sandbox.path("work/app.vault")).unwrap();
+    sandbox.write("cut.vault", &whole[..whole.len() - 100]);
+    sandbox.write("flipped.vault", [&whole[..100], &[whole[100] ^ 1], &whole[101..]].concat());
+    sandbox.write("text", "before\n");
+    commit(&sandbox, "base");
+    for file in ["other.vault", "empty.vault", "cut.vault", "flipped.vault"] {
+        sandbox.write(file, "still none");
+    }
+    sandbox.write("text", "after\n");
+    let diff = git(&sandbox, &["diff"]).ok().text();
+    assert!(diff.contains("+10 bytes, ") && diff.contains("; it cannot be read as a vault ("), "{diff}");
+    assert!(diff.contains("-8 bytes, ") && diff.contains("-0 bytes, ") && diff.contains("+after"), "{diff}");
+}
+
+#[test]
+fn install_follows_no_link_out_of_the_repository() {
+    if !is_installed("git") {
+        return;
+    }
+    let sandbox = repository();
+    let outside = sandbox.path("home/attributes");
+    fs::write(&outside, "* text\n").unwrap();
+    let attributes = sandbox.path("work/.gitattributes");
+    symlink(&outside, &attributes).unwrap();
+    sandbox.vault(&["git", "install"]).run().fails(13, ".gitattributes is a symbolic link");
+    assert_eq!(fs::read_to_string(&outside).unwrap(), "* text\n");
+    git(&sandbox, &["config", "--local", "diff.vault.textconv"]).ends(1);
+    // What was there stays, with its permissions.
+    fs::remove_file(&attributes).unwrap();
+    fs::write(&attributes, "* text").unwrap();
+    fs::set_permissions(&attributes, fs::Permissions::from_mode(0o640)).unwrap();
+    sandbox.vault(&["git", "install", "-q"]).run().ok();
+    assert_eq!(fs::read_to_string(&attributes).unwrap(), "* text\n*.vault diff=vault merge=vault -text\n");
+    assert_eq!(fs::metadata(&attributes).unwrap().permissions().mode() & 0o777, 0o640);
 }
 
 #[test]

@@ -9,8 +9,9 @@ pub fn commands() -> Vec<String> {
 
 #[test]
 fn the_commands_are_these() {
-    let expected = "init get set list info rm mv cp edit find history rollback generate rotate export import encrypt decrypt run inject redact mask \
-                    scan check compact backup restore diff merge git key unlock lock status agent trust doctor completions man help";
+    let expected = "init get set list info rm mv cp edit find history rollback generate otp rotate prune export import encrypt decrypt file run inject \
+                    config redact mask scan check compact backup restore diff merge git key unlock lock status serve token user selftest bench agent trust audit stats used-by doctor \
+                    completions man help";
     assert_eq!(commands().join(" "), expected);
 }
 

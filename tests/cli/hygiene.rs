@@ -16,6 +16,38 @@ fn everything(recipient: &str) -> Vec<String> {
         vault set j --json < json
         vault set j --field f < value
         vault rotate a < value
+        vault otp a
+        vault otp u --import < uri
+        vault otp u
+        vault otp u --format json
+        > vault otp u --uri
+        vault otp u --qr
+        vault otp a --import < uri
+        vault otp u --import < value
+        vault otp u --clip 1
+        vault otp h --import < huri
+        vault otp h
+        vault check --values
+        vault check --values --format json
+        vault rotate a --apply 'cat <&3 > /dev/null' --verify 'cat <&3 <&4 > /dev/null' -v < value
+        vault rotate a --apply 'exit 1' -v --errors json < value
+        vault rotate a --resume --errors json
+        vault rotate a --abort
+        vault rotate a --command 'cat value' --apply true
+        vault rotate a --every 1h --command 'cat value' --now
+        vault rotate a --trust-commands --yes
+        vault rotate --due --format json
+        vault rotate a --no-schedule
+        > vault get a --previous
+        vault set gone --ttl 0s < value
+        vault prune --format json
+        vault list --due --long --where 'x != y'
+        vault list --hot 0 --long
+        vault list --unused 0s --format json
+        vault stats
+        vault stats --format json
+        vault used-by a
+        vault used-by a value json --format json
         vault edit e
         > vault get a
         > vault get j f
@@ -51,6 +83,18 @@ fn everything(recipient: &str) -> Vec<String> {
         vault key import-env broken.env
         vault encrypt --fernet value --out token
         > vault decrypt token
+        vault file encrypt value --out enc.vault
+        vault file edit enc.vault
+        > vault file decrypt enc.vault --out -
+        vault file decrypt enc.vault --out out --force
+        vault config render base.json --mask --map m=a --map n=j
+        > vault config render base.json --map m=a
+        vault config render base.json --map m=a --out out
+        > vault config get m base.json --map m=a
+        vault config explain a flat.json --map m=a
+        vault config render broken.env
+        vault config render flat.json --map m=j#none --errors json
+        vault config render flat.json --format toml --map m=j --map n=none
         vault backup copy --force
         vault diff copy copy
         vault restore copy --force
@@ -58,6 +102,13 @@ fn everything(recipient: &str) -> Vec<String> {
         vault compact
         vault rm c
         vault trust
+        vault audit show
+        vault audit show --format json
+        vault audit tail -n 3
+        vault audit export --format csv
+        vault audit export --out out
+        vault audit verify --format json
+        vault audit prune --keep 5
         vault set a --json < value
         vault set a --if-version 99 < value
         vault set a --field x < value
@@ -83,8 +134,17 @@ fn scene() -> (Sandbox, String) {
     sandbox.write("value", &canary);
     sandbox.write("json", format!("{{\"f\":\"{canary}\"}}"));
     sandbox.write("flat.json", format!("{{\"a\":\"{canary}\",\"n\":\"{canary}\"}}"));
+    sandbox.write("base.json", "{\"x\":1}");
     sandbox.write("broken.env", format!("A={canary}\n{canary}\n"));
     sandbox.write("foreign.env", format!("ENCRYPTION_KEYS__v1={canary}\nENCRYPTION_SALT__v1=salt\n"));
+    // A secret in base32 has none of these digits; what else is in the URI must not show either.
+    for (name, kind) in [("uri", "totp/x?"), ("huri", "hotp/x?counter=0&")] {
+        sandbox.write(name, format!("otpauth://{kind}secret=GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ&issuer={canary}"));
+    }
+    // What is given to hooks goes nowhere else.
+    fs::create_dir_all(sandbox.path("config/vault")).unwrap();
+    let hook = "[[hook]]\non = ['any']\nvalue = true\ncommand = 'cat <&3 > /dev/null; true'\n";
+    fs::write(sandbox.path("config/vault/config.toml"), hook).unwrap();
     let bin = sandbox.path("bin");
     fs::create_dir(&bin).unwrap();
     for (name, script) in [
@@ -92,8 +152,7 @@ fn scene() -> (Sandbox, String) {
         ("wl-copy", "cat > /dev/null"),
         ("wl-paste", "true"),
     ] {
-        fs::write(bin.join(name), format!("#!/bin/sh\n{script}\n")).unwrap();
-        fs::set_permissions(bin.join(name), fs::Permissions::from_mode(0o755)).unwrap();
+        sandbox.script(bin.join(name), script);
     }
     sandbox.set_env("SOURCE", sandbox.path("work/value"));
     sandbox.set_env("EDITOR", bin.join("editor"));
@@ -146,8 +205,8 @@ fn no_value_is_in_a_message_a_listing_or_a_file() {
         );
         // What was asked to be written there is.
         let _ = fs::remove_file(sandbox.path("work/out"));
-        let given =
-            ["work/value", "work/json", "work/flat.json", "work/broken.env", "work/foreign.env"].map(|name| sandbox.path(name));
+        let given = ["value", "json", "flat.json", "broken.env", "foreign.env", "uri", "huri"];
+        let given = given.map(|name| sandbox.path("work").join(name));
         for (path, _) in sandbox.files("").into_iter().filter(|(path, _)| path.is_file() && !given.contains(path)) {
             assert!(!holds(&fs::read(&path).unwrap(), &forms), "`{command}` leaves the value in {}", path.display());
         }
@@ -196,7 +255,7 @@ fn what_is_made_is_private_under_any_umask() {
         fs::create_dir(sandbox.path("work/made")).unwrap();
         let record = sandbox.path("tmp/record");
         let script = format!("stat -c '%a %n' \"$1\" \"$(dirname \"$1\")\" > '{}'; echo new > \"$1\"", record.display());
-        fs::write(sandbox.path("bin/editor"), format!("#!/bin/sh\n{script}\n")).unwrap();
+        sandbox.script("../bin/editor", &script);
         let lines = "vault init --key-file made/key --vault made/deep/er/vault -q
             VAULT_KEY_FILE=made/key vault set a --vault made/deep/er/vault < value
             vault init --key-file \"$VAULT_KEY_FILE\" -q
@@ -320,15 +379,16 @@ fn a_running_process_shows_nothing_to_its_own_user() {
         return;
     }
     let (sandbox, _) = scene();
-    fs::copy(crate::sandbox::VAULT, sandbox.path("vault")).unwrap();
+    sandbox.copy_binary();
     for (path, _) in sandbox.files("") {
         std::os::unix::fs::lchown(path, Some(65_534), Some(65_534)).unwrap();
     }
-    // It waits for its standard input, which does not end before the look into it is over.
+    // It waits for its standard input, which does not end before the look into it is over. Once it has taken more than a pipe holds it is what it is
+    // to be: before, it is still another program, or another user's.
     let ordinary = "setpriv --reuid 65534 --regid 65534 --clear-groups";
     let script = format!(
         "mkfifo pipe; chmod 666 pipe; {ordinary} ../vault set a < pipe & exec 7> pipe
-         n=0; while [ $n -lt 100 ] && {ordinary} cat /proc/$!/environ > /dev/null 2>&1; do sleep 0.1; n=$((n + 1)); done
+         head -c 200000 /dev/zero | tr '\\0' v >&7
          {ordinary} cat /proc/$!/environ /proc/$!/maps > seen 2> refused; {ordinary} ls /proc/$!/fd >> seen 2>> refused
          printf v >&7; exec 7>&-; wait $!"
     );

@@ -17,7 +17,7 @@ fn everything_but_the_value() {
     assert!(!json.text().contains(&canary));
     let json = json.json();
     let mut expected = ENTRY.to_vec();
-    expected.push("version");
+    expected.extend(["version", "schedule", "rotation", "reads", "last_read", "last_read_by"]);
     assert_eq!(fields(&json), expected);
     assert_eq!((&json["kind"], &json["current_version"], &json["expired"]), (&"text".into(), &1.into(), &false.into()));
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use vault::{Credential, Locked, RawKey};
 
-use crate::sandbox::{Output, Sandbox, is_installed, wait_until};
+use crate::sandbox::{Output, PATIENCE, Sandbox, is_installed, wait_until};
 
 /// A sandbox with a vault, and a session bus that starts nothing by itself.
 struct Desktop {
@@ -285,8 +285,8 @@ fn a_locked_keychain_is_passed_over_and_asks_nobody() {
     sandbox.vault(&["init", "--vault", "other", "--key-file", "other.key", "-q"]).run().ok();
     let other = ["key", "remember", "--vault", "other", "--key-file", "other.key"];
     sandbox.vault(&other).run().fails(13, "the keychain is locked");
-    // Whoever waits for an answer to a question waits for longer.
-    assert!(start.elapsed() < Duration::from_secs(3));
+    // Whoever waits for an answer to a question waits for ever.
+    assert!(start.elapsed() < PATIENCE);
 }
 
 #[test]
@@ -299,11 +299,9 @@ fn where_there_is_no_keychain_nothing_is_said_of_it() {
                 None => run.without_env("DBUS_SESSION_BUS_ADDRESS"),
             }
         };
-        let start = Instant::now();
         let got = with(&["get", "a"]).without_env("VAULT_KEY_FILE").run();
         assert!(!got.stderr.contains("keychain"), "{address:?}: {}", got.stderr);
         got.fails(4, "no key is given");
-        assert!(start.elapsed() < Duration::from_secs(2), "{address:?}");
         for command in ["remember", "forget"] {
             with(&["key", command]).run().fails(13, "there is no keychain");
         }
@@ -334,18 +332,13 @@ fn a_keychain_that_hangs_is_not_waited_for() {
     for arguments in [&["get", "a"][..], &["key", "forget"]] {
         let start = Instant::now();
         let run = sandbox.vault(arguments).without_env("VAULT_KEY_FILE").run();
-        assert!(
-            (Duration::from_secs(3)..Duration::from_secs(6)).contains(&start.elapsed()),
-            "{arguments:?}: {:?}",
-            start.elapsed()
-        );
+        assert!((Duration::from_secs(3)..PATIENCE).contains(&start.elapsed()), "{arguments:?}: {:?}", start.elapsed());
         assert!(run.stderr.contains("the keychain did not answer within 3 seconds"), "{}", run.stderr);
         run.ends(if arguments[0] == "key" { 13 } else { 4 });
     }
-    // A key that is given is used without a look.
-    let start = Instant::now();
-    assert_eq!(sandbox.get("a"), b"1");
-    assert!(start.elapsed() < Duration::from_secs(2));
+    // A key that is given is used without a look, of which there would be a word.
+    let got = sandbox.vault(&["get", "a"]).run().ok();
+    assert_eq!((got.stdout.as_slice(), got.stderr.as_str()), (&b"1"[..], ""));
 }
 
 #[test]

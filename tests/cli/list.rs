@@ -3,7 +3,7 @@
 use crate::sandbox::{Sandbox, fields};
 
 /// What a listing says of each entry.
-pub const ENTRY: [&str; 12] = [
+pub const ENTRY: [&str; 20] = [
     "name",
     "environment",
     "category",
@@ -16,6 +16,14 @@ pub const ENTRY: [&str; 12] = [
     "modified",
     "expires",
     "expired",
+    "due",
+    "is_due",
+    "rotations",
+    "rotated",
+    "previous_version",
+    "previous_until",
+    "rotation_pending",
+    "rotation_failed",
 ];
 
 fn filled() -> Sandbox {

@@ -40,3 +40,30 @@ fn what_cannot_be_read_is_not_shown() {
     }
     sandbox.vault(&["mask"]).stdin(b"\xff").run().fails(2, "not UTF-8");
 }
+
+#[test]
+fn the_documents_that_people_have() {
+    let sandbox = Sandbox::empty();
+    let mask = |text: &str| sandbox.vault(&["mask", "--format", "yaml"]).stdin(text).run().ok().text();
+    for (text, masked) in [
+        ("environment:\n  - DB_PASSWORD=canary one\n  - DB_HOST=db\n", "DB_PASSWORD=[MASKED]\""),
+        ("env:\n  - name: API_TOKEN\n    value: canary\n  - name: HOST\n    value: h\n", "value: \"[MASKED]\""),
+        ("run: app --password=canary --port=1\n", "app --password=[MASKED] --port=1"),
+        ("run: app --password canary --port 1\n", "app --password [MASKED] --port 1"),
+        ("args: [--token, canary, --port, '1']\n", "- \"[MASKED]\""),
+        ("headers: ['Authorization: Bearer canary.0']\n", "Authorization: [MASKED]"),
+        ("run: 'curl -H \"X-Api-Key: canary\" https://h'\n", "\\\"X-Api-Key: [MASKED]\\\" https://h"),
+        ("note: 'use Bearer canary0123 here'\n", "use Bearer [MASKED] here"),
+        ("db: 'Server=h;Password=canary;Port=1'\n", "Server=h;Password=[MASKED];Port=1"),
+        ("remote: https://canary@h/r.git\n", "https://[MASKED]@h/r.git"),
+        (
+            "dbpassword: canary\nuserpwd: canary\nauthtoken: canary\n",
+            "dbpassword: \"[MASKED]\"\nuserpwd: \"[MASKED]\"\nauthtoken: \"[MASKED]\"",
+        ),
+    ] {
+        let out = mask(text);
+        assert!(!out.contains("canary") && out.contains(masked), "{text} became {out}");
+    }
+    let innocent = "a: ssh://git@h/r\nb: x=1;y=2\nc: \"Bearer authentication, basic auth: none of it\"\n";
+    assert!(!mask(&innocent.replace("auth: none", "words, none")).contains("MASKED"));
+}

@@ -338,3 +338,142 @@ fn foreign_keys_of_both_sides() {
     let exported = sandbox.vault(&["key", "export-env"]).run().ok().text();
     assert!(exported.contains("key-one"), "{exported}");
 }
+
+#[test]
+fn a_conflict_keeps_both_values_however_few_versions_are_kept() {
+    for newer_keys in [false, true] {
+        let sandbox = parted(|sandbox| {
+            sandbox.set("text", "v");
+            sandbox.vault(&["set", "db", "--json"]).stdin(r#"{"a":0}"#).run().ok();
+        });
+        sandbox.write("vault.toml", "keep-versions = 1\n");
+        for number in 0..3 {
+            ours(&sandbox, &["set", "text"], &format!("ours {number}"));
+            theirs(&sandbox, &["set", "text"], &format!("theirs {number}"));
+        }
+        ours(&sandbox, &["set", "db", "--json"], r#"{"a":1}"#);
+        theirs(&sandbox, &["set", "db", "--json"], r#"{"a":2}"#);
+        if newer_keys {
+            // Then it is the other copy that takes the changes, and ours that is favoured nevertheless.
+            sandbox.vault(&["key", "add", "--label", "second", "--key-file", "second.key", "--vault", "theirs"]).run().ok();
+        }
+        let done = sandbox.vault(&["merge", "theirs", "--format", "json"]).run().ends(10).json();
+        let mut conflicts: Vec<_> = done["conflicts"].as_array().unwrap().iter().collect();
+        conflicts.sort_by_key(|conflict| conflict["name"].as_str().unwrap().to_owned());
+        for (conflict, [current, other]) in conflicts.iter().zip([[r#"{"a":1}"#, r#"{"a":2}"#], ["ours 2", "theirs 2"]]) {
+            let name = conflict["name"].as_str().unwrap();
+            let version = conflict["other"].as_u64().unwrap().to_string();
+            assert_eq!(sandbox.get(name), current.as_bytes());
+            assert_eq!(sandbox.vault(&["get", name, "--version", &version]).run().ok().stdout, other.as_bytes(), "{name}");
+        }
+        assert_eq!(conflicts.len(), 2);
+    }
+}
+
+#[test]
+fn what_led_to_the_same_value_is_kept_too() {
+    let sandbox = parted(|sandbox| sandbox.set("a", "v"));
+    ours(&sandbox, &["set", "a"], "same");
+    theirs(&sandbox, &["set", "a"], "between");
+    theirs(&sandbox, &["set", "a"], "same");
+    assert_eq!(merge(&sandbox, true).ok().text(), "");
+    let version = |number: &str| sandbox.vault(&["get", "a", "--version", number]).run().ok().text();
+    assert_eq!((version("2"), version("3"), version("4")), ("same".into(), "between".into(), "same".into()));
+    assert_eq!(sandbox.get("a"), b"same");
+}
+
+#[test]
+fn names_may_be_exchanged() {
+    // Which entry is looked at first is chance: often enough, both.
+    for _ in 0..4 {
+        let sandbox = parted(|sandbox| {
+            sandbox.set("a", "first");
+            sandbox.set("b", "second");
+        });
+        theirs(&sandbox, &["mv", "a", "c"], "");
+        theirs(&sandbox, &["mv", "b", "a"], "");
+        theirs(&sandbox, &["mv", "c", "b"], "");
+        merge(&sandbox, true).ok();
+        assert_eq!(
+            (sandbox.list(), sandbox.get("a"), sandbox.get("b")),
+            (vec!["a".into(), "b".into()], b"second".to_vec(), b"first".to_vec())
+        );
+    }
+}
+
+#[test]
+fn the_copy_that_a_sync_program_leaves() {
+    let sandbox = Sandbox::new();
+    let vault = sandbox.path("work/app.vault");
+    sandbox.vault(&["set", "db", "--json"]).stdin(r#"{"host":"h","port":1,"old":true}"#).run().ok();
+    fs::copy(sandbox.file(), &vault).unwrap();
+    let conflict = "app.sync-conflict-20240101-120000-ABCDEFG.vault";
+    fs::copy(&vault, sandbox.path("work").join(conflict)).unwrap();
+    let at = |place: &str, arguments: &[&str], value: &str| {
+        sandbox.vault(&[arguments, &["--vault", place]].concat()).stdin(value).run().ok();
+    };
+    at("app.vault", &["set", "db", "--field", "host"], "here");
+    at("app.vault", &["set", "here"], "1");
+    at(conflict, &["set", "db", "--json"], r#"{"host":"h","port":2,"new":[1]}"#);
+    at(conflict, &["set", "there", "-e", "prod"], "2");
+    let done = sandbox.vault(&["merge", conflict, "--vault", "app.vault"]).run().ok();
+    assert_eq!((done.text().as_str(), done.stderr.as_str()), ("", "1 added, 1 changed, 0 removed\n"));
+    let get = |arguments: &[&str]| sandbox.vault(&[&["get", "--vault", "app.vault"], arguments].concat()).run().ok().text();
+    assert_eq!(get(&["db"]), r#"{"host":"here","port":2,"new":[1]}"#);
+    assert_eq!((get(&["here"]), get(&["there", "-e", "prod"])), ("1".into(), "2".into()));
+    sandbox.vault(&["check", "--vault", "app.vault"]).run().ok();
+    // The other direction, and then both are the same.
+    let back = sandbox.vault(&["merge", "app.vault", "--vault", conflict, "-q"]).run().ok();
+    assert_eq!(back.text(), "");
+    sandbox.vault(&["diff", "app.vault", conflict, "--exit-code"]).run().ok();
+}
+
+#[test]
+fn rotations_go_with_the_value_that_is_current() {
+    for base in [true, false] {
+        let sandbox = parted(|sandbox| {
+            for name in ["o", "t", "both", "gone"] {
+                sandbox.set(name, "v");
+                sandbox.vault(&["rotate", name, "--every", "1d", "--generate", "pin:4"]).run().ok();
+            }
+        });
+        ours(&sandbox, &["rotate", "o"], "ours");
+        theirs(&sandbox, &["rotate", "t"], "theirs");
+        theirs(&sandbox, &["rotate", "t"], "theirs 2");
+        ours(&sandbox, &["rotate", "both"], "ours");
+        ours(&sandbox, &["set", "both"], "ours 2");
+        theirs(&sandbox, &["rotate", "both"], "theirs");
+        theirs(&sandbox, &["rotate", "both"], "theirs 2");
+        // Removed here, and its schedule changed there: neither comes back alone.
+        ours(&sandbox, &["rm", "gone"], "");
+        theirs(&sandbox, &["rotate", "gone", "--every", "2d", "--generate", "pin:4"], "");
+        merge(&sandbox, base);
+        let info = |name: &str| sandbox.vault(&["info", name, "--format", "json"]).run().ok().json();
+        let previous = |name: &str| sandbox.vault(&["get", name, "--previous"]).run().ok().text();
+        assert_eq!((&info("o")["rotations"], previous("o").as_str()), (&1.into(), "v"));
+        assert_eq!((&info("t")["rotations"], previous("t").as_str()), (&2.into(), "theirs"));
+        // The own value is current, and so is what came before it; the count is the higher one.
+        assert_eq!(sandbox.get("both"), b"ours 2");
+        assert_eq!((&info("both")["rotations"], previous("both").as_str()), (&2.into(), "v"));
+        assert_eq!(info("both")["schedule"]["every"], "1d");
+        let file = sandbox.file();
+        sandbox.vault(&["merge", file.to_str().unwrap(), "--vault", "theirs"]).run();
+        assert_eq!(sandbox.vault(&["get", "both", "--previous", "--vault", "theirs"]).run().ok().text(), "v");
+        sandbox.vault(&["check", "--vault", "theirs"]).run().ok();
+    }
+}
+
+#[test]
+fn a_schedule_of_an_entry_that_both_sides_made_comes_with_it() {
+    for base in [true, false] {
+        let sandbox = parted(|sandbox| sandbox.set("other", "v"));
+        ours(&sandbox, &["set", "made"], "ours");
+        theirs(&sandbox, &["set", "made"], "theirs");
+        theirs(&sandbox, &["rotate", "made", "--every", "2d", "--generate", "pin:4"], "");
+        merge(&sandbox, base);
+        let info = sandbox.vault(&["info", "made", "--format", "json"]).run().ok().json();
+        assert_eq!(info["schedule"]["every"], "2d", "{info}");
+        assert!(info["due"].is_string(), "{info}");
+        sandbox.vault(&["check"]).run().ok();
+    }
+}

@@ -55,9 +55,12 @@ fn no_acknowledged_write_is_lost_to_kill_9() {
         acknowledged.insert(number % KEYS, number);
     }
     let typical = start.elapsed() / u32::try_from(KEYS).unwrap();
+    // How long a writer may live at most. It follows what else the machine does: of the writers about half are to be hit.
+    let mut most = u64::try_from(typical.as_micros()).unwrap() * 2;
     let (mut kills, mut acks, mut survived) = (0, 0, 0);
     let mut number = KEYS;
-    while kills < KILLS {
+    // Kills that never hit a running writer, or always hit one before it wrote, would test nothing.
+    while kills < KILLS || ((acks == 0 || survived == 0) && kills < 50 * KILLS) {
         number += 1;
         let key = number % KEYS;
         let name = format!("k{key}");
@@ -70,19 +73,22 @@ fn no_acknowledged_write_is_lost_to_kill_9() {
             sandbox.vault(&["set", &name, "--raw"]).stdin(value(number, length))
         };
         let mut child = run.spawn();
-        let most = u64::try_from(typical.as_micros()).unwrap() * 2;
         std::thread::sleep(Duration::from_micros(random(most)));
         signal(&child, Signal::KILL);
         let status = child.wait().unwrap();
         match status.code() {
-            Some(0) if compacts => {}
+            Some(0) if compacts => most -= most / 20,
             Some(0) => {
+                most -= most / 20;
                 writeln!(log, "{key} {number}").unwrap();
                 log.sync_data().unwrap();
                 acknowledged.insert(key, number);
                 acks += 1;
             }
-            None => kills += 1,
+            None => {
+                kills += 1;
+                most += most / 20 + 1;
+            }
             Some(code) => panic!("a writer ended with {code}: {:?}", child.stderr.map(std::io::read_to_string)),
         }
         let found = number_of(&sandbox.get(&name));
@@ -108,7 +114,6 @@ fn no_acknowledged_write_is_lost_to_kill_9() {
     let left: Vec<_> = sandbox.files("").into_iter().filter(|(path, _)| path.to_string_lossy().contains(".test.vault")).collect();
     assert!(left.is_empty(), "{left:?}");
     eprintln!("{kills} kills, {acks} acknowledged writes, {survived} that were in flight and hold; lost: 0");
-    // Kills that never hit a running writer, or always hit one before it wrote, would test nothing.
     assert!(acks > 0 && survived > 0, "{acks} acknowledged, {survived} in flight");
 }
 
@@ -117,6 +122,9 @@ fn eight_processes_lose_no_update() {
     const PROCESSES: u64 = 8;
     const ROUNDS: u64 = 250;
     let sandbox = Sandbox::new();
+    // Otherwise who cannot have the log within a second goes on without it, and says so.
+    fs::create_dir_all(sandbox.path("config/vault")).unwrap();
+    fs::write(sandbox.path("config/vault/config.toml"), "lock-timeout = \"5m\"\n[audit]\nrequired = true\n").unwrap();
     sandbox.set("counter", "0");
     let (increments, conflicts, compactions) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
     let done = AtomicBool::new(false);
@@ -151,6 +159,7 @@ fn eight_processes_lose_no_update() {
         }
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
+                // Whoever asks for the lock now and then gets it seldom: it goes to no queue.
                 sandbox.vault(&["compact", "-q"]).run().ok();
                 compactions.fetch_add(1, Ordering::Relaxed);
                 std::thread::sleep(Duration::from_millis(50));
@@ -177,15 +186,16 @@ fn eight_processes_lose_no_update() {
 
 /// Starts a writer and stops it in the middle, while it holds the lock.
 fn stopped_writer(sandbox: &Sandbox) -> Child {
-    let file = File::open(sandbox.file()).unwrap();
-    let is_held = || match fs2::FileExt::try_lock_shared(&file) {
-        Ok(()) => {
-            fs2::FileExt::unlock(&file).unwrap();
-            false
-        }
-        Err(_) => true,
-    };
-    for _ in 0..20 {
+    for _ in 0..200 {
+        // The one before may have put another file there.
+        let file = File::open(sandbox.file()).unwrap();
+        let is_held = || match fs2::FileExt::try_lock_shared(&file) {
+            Ok(()) => {
+                fs2::FileExt::unlock(&file).unwrap();
+                false
+            }
+            Err(_) => true,
+        };
         let mut child = sandbox.vault(&["import", "large.json", "--overwrite", "--lock-timeout", "60s"]).spawn();
         while !is_held() && child.try_wait().unwrap().is_none() {
             std::thread::sleep(Duration::from_micros(200));
@@ -231,7 +241,7 @@ fn a_stopped_holder_of_the_lock_makes_others_give_up_and_not_write() {
     holder.wait().unwrap();
     let start = Instant::now();
     sandbox.set("a", "third");
-    assert!(start.elapsed() < Duration::from_secs(10));
+    assert!(start.elapsed() < Duration::from_secs(30));
     assert_eq!(sandbox.get("a"), b"third");
     sandbox.vault(&["check"]).run().ok();
 }
@@ -268,14 +278,18 @@ fn readers_see_one_state_while_the_file_is_replaced() {
                 }
             });
         }
-        for number in 1..=80 {
+        // At least; and as often as it takes for the readers to have had their part of it.
+        for number in 1.. {
             import(number);
             sandbox.vault(&["compact", "-q"]).run().ok();
+            if number >= 80 && (reads.load(Ordering::Relaxed) > 100 || number > 8000) {
+                break;
+            }
         }
         done.store(true, Ordering::Relaxed);
     });
     let reads = reads.into_inner();
-    eprintln!("{reads} reads while the file was replaced 80 times");
+    eprintln!("{reads} reads while the file was replaced");
     assert!(reads > 100);
 }
 
@@ -319,7 +333,8 @@ fn a_vault_is_made_once() {
         );
         sandbox.vault(&["check", "--vault", &path, "--key-file", "k"]).run().ok();
     }
-    assert_eq!(sandbox.files("work").len(), 12, "{:?}", sandbox.files("work"));
+    // The key, and each vault with its log.
+    assert_eq!(sandbox.files("work").len(), 23, "{:?}", sandbox.files("work"));
 }
 
 #[test]

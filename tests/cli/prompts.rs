@@ -1,14 +1,9 @@
 //! At a real terminal: what is asked, what is shown, and that standard output has only data.
-//!
-//! The terminal is that of `script` (util-linux), which runs a command on a pseudo-terminal.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::process::Stdio;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
 
-use crate::sandbox::{Sandbox, code, is_installed, wait_until};
+use crate::sandbox::{Sandbox, code, wait_until, wait_until_or};
+use crate::terminal::Terminal;
 
 const PHRASE: &str = "seven odd words that nobody will try";
 
@@ -20,43 +15,33 @@ pub struct Session {
 
 /// Runs a shell command at a terminal; each pair of the dialogue is a text that is waited for, and what is typed then.
 pub fn at_terminal(sandbox: &Sandbox, command: &str, dialogue: &[(&str, &str)]) -> Session {
-    let run = sandbox.program("script", &["-qefc", command, "/dev/null"]).env("SHELL", "/bin/sh").env("TERM", "xterm");
-    let mut child = run.into_command().stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let (mut keys, mut output) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let screen = Arc::new(Mutex::new(Vec::new()));
-    let reader = std::thread::spawn({
-        let screen = screen.clone();
-        move || {
-            let mut piece = [0; 4096];
-            while let Ok(count @ 1..) = output.read(&mut piece) {
-                screen.lock().unwrap().extend_from_slice(&piece[..count]);
-            }
-        }
+    let terminal = Terminal::new();
+    let mut child = terminal.start_with(sandbox, &["sh", "-c", command], |started| {
+        started.env("TERM", "xterm");
     });
-    let shown = || String::from_utf8_lossy(&screen.lock().unwrap()).into_owned();
     let mut seen = 0;
     for (expected, typed) in dialogue {
-        let end = Instant::now() + Duration::from_secs(30);
-        let at = loop {
-            if let Some(at) = shown()[seen..].find(expected) {
-                break at;
-            }
-            assert!(Instant::now() < end, "`{command}` did not show {expected:?} but: {}", shown());
-            std::thread::sleep(Duration::from_millis(5));
-        };
-        seen += at + expected.len();
-        // The question stands before echo is off.
-        std::thread::sleep(Duration::from_millis(50));
-        keys.write_all(typed.as_bytes()).unwrap();
+        let mut at = None;
+        wait_until_or(
+            || {
+                at = terminal.screen()[seen..].find(expected);
+                at.is_some()
+            },
+            || format!("`{command}` did not show {expected:?} but: {}", terminal.screen()),
+        );
+        seen += at.unwrap() + expected.len();
+        // The question stands before echo is off, and what is typed before that is shown, or thrown away. An interrupt is neither.
+        if !["", "\u{3}"].contains(typed) {
+            wait_until_or(|| !terminal.echoes(), || format!("`{command}` echoes at {expected:?}: {}", terminal.screen()));
+        }
+        terminal.keys(typed);
     }
     let mut status = None;
     wait_until(command, || {
         status = child.try_wait().unwrap();
         status.is_some()
     });
-    drop(keys);
-    reader.join().unwrap();
-    Session { code: code(status.unwrap()), screen: shown() }
+    Session { code: code(status.unwrap()), screen: terminal.all() }
 }
 
 impl Session {
@@ -68,21 +53,18 @@ impl Session {
 }
 
 /// A vault that opens by a passphrase and holds `a`.
-fn scene() -> Option<Sandbox> {
-    if !is_installed("script") {
-        return None;
-    }
+fn scene() -> Sandbox {
     let mut sandbox = Sandbox::empty();
     sandbox.write("phrase", PHRASE);
     sandbox.set_env("VAULT_FILE", sandbox.path("work/v"));
     sandbox.vault(&["init", "-q", "--passphrase-file", "phrase"]).run().ok();
     sandbox.vault(&["set", "a", "--passphrase-file", "phrase"]).stdin("value").run().ok();
-    Some(sandbox)
+    sandbox
 }
 
 #[test]
 fn a_new_passphrase_is_asked_twice_and_not_shown() {
-    let Some(sandbox) = scene() else { return };
+    let sandbox = scene();
     let typed = format!("{PHRASE}\n");
     let session = at_terminal(
         &sandbox,
@@ -104,7 +86,7 @@ fn a_new_passphrase_is_asked_twice_and_not_shown() {
 
 #[test]
 fn the_passphrase_is_asked_on_the_terminal_and_the_value_goes_to_standard_output() {
-    let Some(sandbox) = scene() else { return };
+    let sandbox = scene();
     let typed = format!("{PHRASE}\n");
     let session = at_terminal(&sandbox, "vault get a > out", &[("Passphrase for", &typed)]).ends(0);
     assert!(!session.screen.contains(PHRASE) && !session.screen.contains("value"), "{}", session.screen);
@@ -122,7 +104,7 @@ fn the_passphrase_is_asked_on_the_terminal_and_the_value_goes_to_standard_output
 
 #[test]
 fn what_is_piped_is_data_and_never_an_answer() {
-    let Some(sandbox) = scene() else { return };
+    let sandbox = scene();
     let typed = format!("{PHRASE}\n");
     at_terminal(&sandbox, "printf 'piped\\n' | vault set b > out", &[("Passphrase for", &typed)]).ends(0);
     assert_eq!(sandbox.vault(&["get", "b", "--passphrase-file", "phrase"]).run().ok().stdout, b"piped");
@@ -133,7 +115,7 @@ fn what_is_piped_is_data_and_never_an_answer() {
 
 #[test]
 fn nothing_is_asked_if_that_is_forbidden() {
-    let Some(sandbox) = scene() else { return };
+    let sandbox = scene();
     let session = at_terminal(&sandbox, "vault get a --no-input", &[]).ends(4);
     assert!(session.screen.contains("error: no key is given"), "{}", session.screen);
     let session = at_terminal(&sandbox, "vault set a --no-input --passphrase-file phrase", &[]).ends(2);
@@ -144,9 +126,6 @@ fn nothing_is_asked_if_that_is_forbidden() {
 
 #[test]
 fn a_value_is_typed_twice_and_shown_with_a_line_end() {
-    if !is_installed("script") {
-        return;
-    }
     let sandbox = Sandbox::new();
     let session = at_terminal(&sandbox, "vault set a", &[("Value of a", "typed\n"), ("(again)", "typed\n")]).ends(0);
     assert!(!session.screen.contains("typed"), "{}", session.screen);
@@ -173,9 +152,6 @@ fn a_value_is_typed_twice_and_shown_with_a_line_end() {
 
 #[test]
 fn an_age_backup_may_have_a_passphrase_of_its_own() {
-    if !is_installed("script") {
-        return;
-    }
     let sandbox = Sandbox::new();
     sandbox.set("a", "value");
     let dialogue = [("Passphrase of the backup", "own\n"), ("(again)", "own\n")];
@@ -190,9 +166,6 @@ fn an_age_backup_may_have_a_passphrase_of_its_own() {
 
 #[test]
 fn an_import_shows_its_progress_on_terminals_only() {
-    if !is_installed("script") {
-        return;
-    }
     let sandbox = Sandbox::new();
     let all: String = (0..20_000).map(|number| format!("N{number}=v\n")).collect();
     sandbox.write("all.env", all);
@@ -205,7 +178,7 @@ fn an_import_shows_its_progress_on_terminals_only() {
 
 #[test]
 fn an_interrupt_at_a_question_changes_nothing_and_leaves_a_terminal_that_echoes() {
-    let Some(sandbox) = scene() else { return };
+    let sandbox = scene();
     let before = fs::read(sandbox.path("work/v")).unwrap();
     let session = at_terminal(&sandbox, "trap : INT; vault set a; stty -a", &[("Value of a", "\u{3}")]);
     assert!(session.screen.contains(" echo "), "{}", session.screen);
@@ -214,10 +187,7 @@ fn an_interrupt_at_a_question_changes_nothing_and_leaves_a_terminal_that_echoes(
 
 #[test]
 fn an_interrupt_at_the_editor_leaves_no_file() {
-    if !is_installed("script") {
-        return;
-    }
-    let mut sandbox = Sandbox::new();
+    let mut sandbox = Sandbox::in_memory();
     sandbox.set("a", "old");
     let before = sandbox.bytes();
     sandbox.set_env("EDITOR", "sh -c 'echo ready; exec sleep 20'");

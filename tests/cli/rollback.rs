@@ -3,6 +3,19 @@
 use crate::sandbox::Sandbox;
 
 #[test]
+fn what_had_expired_is_back_for_good() {
+    let sandbox = Sandbox::new();
+    sandbox.set("a", "one");
+    sandbox.vault(&["set", "a", "--ttl", "0s"]).stdin("two").run().ok();
+    sandbox.vault(&["get", "a"]).run().fails(9, "'a' has expired");
+    let rolled = sandbox.vault(&["rollback", "a", "--version", "1"]).run().ok();
+    assert!(rolled.stderr.contains("note: 'a' does not expire any more"), "{}", rolled.stderr);
+    assert_eq!(sandbox.get("a"), b"one");
+    assert_eq!(sandbox.vault(&["prune"]).run().ok().text(), "");
+    assert_eq!(sandbox.get("a"), b"one");
+}
+
+#[test]
 fn an_old_version_is_current_again_as_a_new_one() {
     let sandbox = Sandbox::new();
     sandbox.vault(&["set", "a", "--json"]).stdin("{\"v\":1}").run().ok();

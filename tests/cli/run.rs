@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 
-use crate::sandbox::{Sandbox, VAULT, canary, code, is_installed, wait_until};
+use crate::sandbox::{PATIENCE, Sandbox, VAULT, canary, code, is_installed, wait_until, wait_until_or};
 
 fn filled() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -182,32 +182,55 @@ fn nothing_passes_in_any_chunk_or_form() {
         forms.push(base64);
     }
     // Every form is printed by a file that is read in chunks; what is to be seen is the same for all sizes.
-    let mut seen = Vec::new();
     for (number, form) in forms.iter().enumerate() {
         sandbox.write(&format!("form{number}"), format!("<{form}>"));
     }
-    for size in [1, 2, 3, 5, 7, 16, 4096] {
+    let mut seen = None;
+    for size in [4096, 1, 2, 3, 5, 7, 16] {
         let script = format!("for f in form*; do dd if=$f bs={size} 2>/dev/null; echo; dd if=$f bs={size} >&2 2>/dev/null; done");
-        let out = sandbox.vault(&["run", "--", "sh", "-c", &script]).run().ok();
-        let text = out.text();
-        assert_eq!(out.stderr, text.replace(">\n", ">"), "standard error is masked as well");
-        for form in &forms {
-            assert!(!text.contains(form.as_str()), "{form} passed in {text}");
-        }
-        assert!(!text.contains(&secret[..32]) && !text.contains(&hex(&secret[..32])), "{text}");
-        for line in pem.lines().skip(1).take(2) {
-            assert!(!text.contains(line), "{text}");
-        }
-        assert!(text.matches("[MASKED]").count() >= forms.len(), "{text}");
-        seen.push(text);
+        in_time(|| {
+            let out = sandbox.vault(&["run", "--", "sh", "-c", &script]).run().ok();
+            let text = out.text();
+            for form in &forms {
+                assert!(!text.contains(form.as_str()), "{form} passed in {text}");
+            }
+            assert!(text.matches("[MASKED]").count() >= forms.len(), "{text}");
+            let parts = [secret[..32].to_owned(), hex(&secret[..32])];
+            let parts: Vec<&str> = parts.iter().map(String::as_str).chain(pem.lines().skip(1).take(2)).collect();
+            let is_whole = out.stderr == text.replace(">\n", ">")
+                && !parts.iter().any(|part| text.contains(part))
+                && text == *seen.get_or_insert_with(|| text.clone());
+            if is_whole { Ok(()) } else { Err(format!("in chunks of {size}: {text} and on standard error: {}", out.stderr)) }
+        });
     }
-    assert!(seen.windows(2).all(|pair| pair[0] == pair[1]), "{seen:?}");
     // And at every single border.
-    let script = "i=1; while [ $i -le ${#SECRET} ]; do printf '%s' \"$(printf '%s' \"$SECRET\" | cut -c1-$i)\"; printf '%s|' \"$(printf '%s' \"$SECRET\" | cut -c$((i+1))-)\"; i=$((i+1)); done";
     let sandbox = Sandbox::new();
     sandbox.set("secret", canary());
-    let out = sandbox.vault(&["run", "--", "sh", "-c", script]).run().ok();
-    assert_eq!(out.text(), "[MASKED]|".repeat(32));
+    for border in 1..32 {
+        let script = format!(
+            "printf '%s' \"$(printf '%s' \"$SECRET\" | cut -c1-{border})\"; printf '%s|' \"$(printf '%s' \"$SECRET\" | cut -c{}-)\"",
+            border + 1
+        );
+        in_time(|| {
+            let text = sandbox.vault(&["run", "--", "sh", "-c", &script]).run().ok().text();
+            assert!(text.ends_with("[MASKED]|"), "{text}");
+            if text == "[MASKED]|" { Ok(()) } else { Err(format!("at {border}: {text}")) }
+        });
+    }
+}
+
+/// What may be the beginning of a value is held for a twentieth of a second. On a machine that is busy with other things a program can take longer from
+/// one piece to the next, and then the beginning passes: that counts only if it always does.
+#[track_caller]
+fn in_time(mut attempt: impl FnMut() -> Result<(), String>) {
+    let mut fault = String::new();
+    for _ in 0..100 {
+        match attempt() {
+            Ok(()) => return,
+            Err(how) => fault = how,
+        }
+    }
+    panic!("{fault}");
 }
 
 #[test]
@@ -217,14 +240,14 @@ fn a_prompt_comes_in_time() {
     let mut child = sandbox.vault(&["run", "--", "sh", "-c", "read go; printf 'Passw'; read end"]).into_command();
     let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    std::thread::sleep(Duration::from_millis(300));
     let start = Instant::now();
     stdin.write_all(b"\n").unwrap();
     let mut buffer = [0; 5];
     stdout.read_exact(&mut buffer).unwrap();
     let waited = start.elapsed();
     assert_eq!(&buffer, b"Passw");
-    assert!(waited >= Duration::from_millis(40) && waited < Duration::from_millis(500), "{waited:?}");
+    // The program itself waits for ever.
+    assert!(waited >= Duration::from_millis(40) && waited < PATIENCE, "{waited:?}");
     drop(stdin);
     child.wait().unwrap();
 }
@@ -261,7 +284,8 @@ fn signals_reach_the_program_behind_a_mask() {
 
 #[test]
 fn values_in_files_are_gone_at_the_end_and_when_killed() {
-    let sandbox = filled();
+    let sandbox = Sandbox::in_memory();
+    sandbox.set("api", "api-secret-4");
     sandbox.set("bytes", b"\xff\0\n");
     let script = "cat $API; printf ' '; stat -c %a $API; od -An -tx1 $BYTES; dirname $API";
     let out = sandbox.vault(&["run", "--no-mask", "--files", "--only", "api,bytes", "--", "sh", "-c", script]).run().ok().text();
@@ -334,11 +358,24 @@ impl<'a> Tmux<'a> {
 
     #[track_caller]
     fn shows(&self, text: &str) {
-        let end = Instant::now() + Duration::from_secs(20);
-        while !self.screen().contains(text) {
-            assert!(Instant::now() < end, "{text:?} is not on the screen:\n{}", self.screen());
-            std::thread::sleep(Duration::from_millis(20));
-        }
+        wait_until_or(|| self.screen().contains(text), || format!("{text:?} is not on the screen:\n{}", self.screen()));
+    }
+
+    /// The screen with this on it, once nothing changes any more.
+    #[track_caller]
+    fn settled(&self, mark: &str) -> String {
+        let (mut screen, mut since) = (self.screen(), Instant::now());
+        wait_until_or(
+            || {
+                let now = self.screen();
+                if now != screen {
+                    (screen, since) = (now, Instant::now());
+                }
+                screen.contains(mark) && since.elapsed() > Duration::from_secs(1)
+            },
+            || format!("{mark:?} does not stay on the screen:\n{}", self.screen()),
+        );
+        screen
     }
 }
 
@@ -376,7 +413,7 @@ fn a_terminal_behind_a_mask_is_a_terminal() {
     tmux.keys(&["stty -a | grep -o ' echo '; echo back", "Enter"]);
     tmux.shows("\n echo\nback\n");
     tmux.keys(&["fg", "Enter"]);
-    std::thread::sleep(Duration::from_millis(300));
+    // What is typed before it is in the foreground waits for it.
     tmux.keys(&["word", "Enter"]);
     tmux.shows("got word ************");
     tmux.keys(&["C-d"]);
@@ -412,9 +449,7 @@ fn programs_that_paint_the_screen_look_the_same_behind_a_mask() {
                 tmux.keys(&[key]);
                 std::thread::sleep(Duration::from_millis(80));
             }
-            tmux.shows(mark);
-            std::thread::sleep(Duration::from_millis(300));
-            tmux.screen()
+            tmux.settled(mark)
         };
         let masked = format!("{VAULT} run --mask --only api --");
         if program == "top" {
@@ -433,8 +468,85 @@ fn programs_that_paint_the_screen_look_the_same_behind_a_mask() {
 }
 
 #[test]
-fn modes_of_files_are_private() {
+fn no_file_and_no_entry_decides_which_code_runs() {
     let sandbox = filled();
+    sandbox.write("evil.sh", "echo evil $API");
+    let names = [
+        "PATH",
+        "LD_PRELOAD",
+        "DYLD_INSERT_LIBRARIES",
+        "BASH_ENV",
+        "ENV",
+        "IFS",
+        "PROMPT_COMMAND",
+        "PS4",
+        "SHELLOPTS",
+        "BASHOPTS",
+        "NODE_OPTIONS",
+        "PYTHONSTARTUP",
+        "PYTHONPATH",
+        "PYTHONHOME",
+        "PERL5OPT",
+        "PERL5LIB",
+        "RUBYOPT",
+        "RUBYLIB",
+        "JAVA_TOOL_OPTIONS",
+        "_JAVA_OPTIONS",
+        "JDK_JAVA_OPTIONS",
+        "GIT_SSH",
+        "GIT_SSH_COMMAND",
+        "GIT_CONFIG_GLOBAL",
+        "GIT_CONFIG_COUNT",
+        "GIT_EXEC_PATH",
+        "GIT_EXTERNAL_DIFF",
+        "GIT_PAGER",
+        "PAGER",
+        "EDITOR",
+        "VISUAL",
+        "BROWSER",
+        "X_PRELOAD",
+        "XDG_CONFIG_HOME",
+        "MAKEFLAGS",
+        // What unlocks a vault, in all its forms: `vault` itself runs the third.
+        "VAULT_PASSPHRASE_FD",
+        "VAULT_PASSPHRASE_FILE",
+        "VAULT_PASSPHRASE_CMD",
+        "VAULT_PASSPHRASE",
+        "VAULT_IDENTITY",
+        "VAULT_KEY",
+        "VAULT_KEY_FILE",
+        "VAULT_SERVER_TOKEN",
+        "VAULT_SERVER_TOKEN_FILE",
+        "VAULT_FILE",
+    ];
+    for name in names {
+        let refused = |options: &[&str]| {
+            let line = [&["run"][..], options, &["--", "touch", "started"]].concat();
+            sandbox.vault(&line).run().fails(2, &format!("{name} is never set"));
+        };
+        sandbox.write("vault.toml", format!("[run.variables]\n{name} = \"./evil.sh\"\n"));
+        refused(&[]);
+        sandbox.write("vault.toml", "");
+        sandbox.write(".env.run", format!("{name}=./evil.sh\n"));
+        refused(&["--env-file", ".env.run"]);
+        let entry = name.to_lowercase();
+        sandbox.set(&entry, "./evil.sh");
+        refused(&["--only", &entry]);
+        let all = sandbox.vault(&["run", "--no-mask", "--", "env"]).run().ok();
+        assert!(all.stderr.contains(&entry) && !all.text().contains("evil"), "{}", all.stderr);
+        // A person at the command line may, but for what nobody may.
+        let mapped = sandbox.vault(&["run", "--no-mask", "--map", &format!("{name}={entry}"), "--", "/bin/true"]).run();
+        let never = ["PATH", "LD_PRELOAD", "DYLD_INSERT_LIBRARIES"].contains(&name);
+        assert_eq!(mapped.code, if never { 2 } else { 0 }, "{name}: {}", mapped.stderr);
+        sandbox.vault(&["rm", &entry, "-q"]).run().ok();
+    }
+    assert!(!sandbox.path("work/started").exists());
+}
+
+#[test]
+fn modes_of_files_are_private() {
+    let sandbox = Sandbox::in_memory();
+    sandbox.set("api", "api-secret-4");
     let script = "stat -c %a $(dirname $API)";
     let out = sandbox.vault(&["run", "--no-mask", "--files", "--only", "api", "--", "sh", "-c", script]).run().ok();
     assert_eq!(out.text(), "700\n");

@@ -2,13 +2,28 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, Once};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use vault::vault::WitnessPolicy;
+use vault::{Credential, EntryId, Locked, Name, Options, RawKey, Vault};
+
+/// What goes on to all that is started becomes what it usually is: the mask of new files, which other users are to read here, and the effect of signals,
+/// which a shell that runs the tests in the background, or `nohup`, has ignored.
+#[allow(unsafe_code)]
+fn begin_as_usual() {
+    rustix::process::umask(rustix::fs::Mode::WGRP | rustix::fs::Mode::WOTH);
+    for signal in [libc::SIGINT, libc::SIGQUIT, libc::SIGHUP, libc::SIGTERM, libc::SIGUSR1, libc::SIGUSR2, libc::SIGTSTP] {
+        // SAFETY: the default effect runs no handler and touches no memory.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+}
 
 /// The binary under test.
 pub const VAULT: &str = env!("CARGO_BIN_EXE_vault");
@@ -16,6 +31,7 @@ pub const VAULT: &str = env!("CARGO_BIN_EXE_vault");
 /// Directories that go when this is dropped, and the environment of what runs in them.
 pub struct Sandbox {
     root: PathBuf,
+    memory: Option<PathBuf>,
     environment: Vec<(OsString, OsString)>,
 }
 
@@ -23,11 +39,13 @@ impl Sandbox {
     /// A machine on which nothing was ever done: no vault, no key.
     pub fn empty() -> Self {
         static COUNT: AtomicUsize = AtomicUsize::new(0);
+        static ONCE: Once = Once::new();
+        ONCE.call_once(begin_as_usual);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let root = std::env::temp_dir().canonicalize().unwrap().join(format!("vault-cli-{}-{number}", std::process::id()));
         // What an earlier process of the same number left.
         let _ = fs::remove_dir_all(&root);
-        let mut sandbox = Self { root, environment: Vec::new() };
+        let mut sandbox = Self { root, memory: None, environment: Vec::new() };
         for directory in ["home", "config", "data", "state", "cache", "runtime", "tmp", "work"] {
             fs::DirBuilder::new().recursive(true).mode(0o755).create(sandbox.path(directory)).unwrap();
         }
@@ -51,6 +69,18 @@ impl Sandbox {
         sandbox.vault(&["init", "--vault", "../test.vault", "--key-file", "../test.key", "-q"]).run().ok();
         sandbox.set_env("VAULT_FILE", sandbox.file());
         sandbox.set_env("VAULT_KEY_FILE", sandbox.key());
+        sandbox
+    }
+
+    /// The same with a runtime directory in memory, as a session has it.
+    pub fn in_memory() -> Self {
+        let mut sandbox = Self::new();
+        let memory = Path::new("/dev/shm").join(sandbox.root.file_name().unwrap());
+        let _ = fs::remove_dir_all(&memory);
+        fs::DirBuilder::new().mode(0o755).create(&memory).unwrap();
+        fs::remove_dir(sandbox.path("runtime")).unwrap();
+        std::os::unix::fs::symlink(&memory, sandbox.path("runtime")).unwrap();
+        sandbox.memory = Some(memory);
         sandbox
     }
 
@@ -92,6 +122,25 @@ impl Sandbox {
         path
     }
 
+    /// Makes a program of a shell script. Another process writes it: what this one has open for writing can be open in a process that a test beside
+    /// this one is about to start, and cannot be executed as long as it is ("Text file busy").
+    pub fn script(&self, path: impl AsRef<Path>, script: &str) -> PathBuf {
+        let path = self.path("work").join(path);
+        self.executable(&path, &format!("#!/bin/sh\n{script}\n"));
+        path
+    }
+
+    /// The same with all of the text, first line and all.
+    pub fn executable(&self, path: &Path, text: &str) {
+        let write = self.program("sh", &["-c", "rm -f \"$0\" && cat > \"$0\" && chmod 755 \"$0\""]);
+        write.arg(path).stdin(text).run().ok();
+    }
+
+    /// Copies the binary to where any user may run it, for the same reason by another process.
+    pub fn copy_binary(&self) {
+        self.program("cp", &[VAULT]).arg(self.path("vault")).run().ok();
+    }
+
     /// A run of `vault`.
     pub fn vault(&self, arguments: &[&str]) -> Run {
         self.program(VAULT, arguments)
@@ -127,6 +176,13 @@ impl Sandbox {
         self.vault(&["list"]).run().ok().text().lines().map(str::to_owned).collect()
     }
 
+    /// The vault, opened by the library: for what would take too long by commands, and for other times than now.
+    pub fn library(&self, options: Options) -> Vault {
+        let key: [u8; 32] = fs::read(self.key()).unwrap().try_into().unwrap();
+        let key = Credential::RawKey(RawKey::new(key.into()));
+        Locked::open(&self.file()).unwrap().unlock(&key, Options { witness: WitnessPolicy::Off, ..options }).unwrap()
+    }
+
     /// All files below a directory of the sandbox, with their modes.
     pub fn files(&self, below: &str) -> Vec<(PathBuf, u32)> {
         let mut found = Vec::new();
@@ -149,6 +205,9 @@ impl Sandbox {
 impl Drop for Sandbox {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.root);
+        if let Some(memory) = &self.memory {
+            let _ = fs::remove_dir_all(memory);
+        }
     }
 }
 
@@ -220,6 +279,19 @@ impl Run {
     }
 }
 
+/// What a process says on standard error, as far as it has been read.
+pub fn said(child: &mut Child) -> Arc<Mutex<String>> {
+    let said = Arc::new(Mutex::new(String::new()));
+    let (to, mut from) = (said.clone(), child.stderr.take().unwrap());
+    std::thread::spawn(move || {
+        let mut part = [0; 4096];
+        while let Ok(length @ 1..) = from.read(&mut part) {
+            to.lock().unwrap().push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+    });
+    said
+}
+
 /// The exit code as a shell reports it.
 pub fn code(status: ExitStatus) -> i32 {
     status.code().unwrap_or_else(|| 128 + status.signal().unwrap())
@@ -265,6 +337,12 @@ impl Output {
         String::from_utf8(self.stdout.clone()).unwrap()
     }
 
+    /// Standard output as JSON without blanks.
+    #[track_caller]
+    pub fn on_one_line(&self) -> String {
+        serde_json::from_slice::<serde_json::Value>(&self.stdout).unwrap().to_string()
+    }
+
     /// Standard output as one JSON object of version 1 on one line.
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
@@ -282,8 +360,15 @@ pub fn fields(value: &serde_json::Value) -> Vec<&str> {
     value.as_object().unwrap().keys().map(String::as_str).collect()
 }
 
-/// Whether a program is there; if not, says what is skipped.
+/// Whether a program is there; if not, says what is skipped. Where everything is to be tested (`.ci/run`), it has to be.
 pub fn is_installed(program: &str) -> bool {
+    let found = is_there(program);
+    assert!(found || std::env::var_os("VAULT_TEST_REQUIRE").is_none(), "{program} is not installed");
+    found
+}
+
+/// The same for a program that is tested with where it happens to be: `.ci/run` does not install it.
+pub fn is_there(program: &str) -> bool {
     let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|path| path.join(program).is_file());
     if !found {
         eprintln!("skipped: {program} is not installed");
@@ -296,20 +381,42 @@ pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// How long something may take that has to come about, on a machine that is busy with other things.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
 /// Waits until something holds.
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let end = Instant::now() + Duration::from_secs(30);
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_until_or(holds, || format!("{what} did not come about"));
+}
+
+/// The same with other words for what did not come about.
+#[track_caller]
+pub fn wait_until_or(mut holds: impl FnMut() -> bool, otherwise: impl FnOnce() -> String) {
+    let end = Instant::now() + PATIENCE;
     while !holds() {
-        assert!(Instant::now() < end, "{what} did not come about");
+        if Instant::now() >= end {
+            panic!("{}", otherwise());
+        }
         std::thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Random bytes in hex digits.
+/// An entry without an environment.
+pub fn plain(name: &str) -> EntryId {
+    EntryId::plain(Name::parse(name).unwrap())
+}
+
+/// The time, in milliseconds.
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64
+}
+
+/// Random bytes in hex digits. The first is a letter that begins no number, or one in a million would be one where a number need not be quoted.
 pub fn canary() -> String {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).unwrap();
+    bytes[0] |= 0xf0;
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use age::armor::{ArmoredWriter, Format};
 
 use crate::prompts::at_terminal;
-use crate::sandbox::{Sandbox, identity, is_installed};
+use crate::sandbox::{Sandbox, identity};
 
 /// The passphrase of the key `locked`.
 const PHRASE: &str = "open sesame";
@@ -165,9 +165,6 @@ fn an_encrypted_key_asks_only_for_what_it_could_open() {
         let refused = sandbox.program("setsid", &[&["-w", "vault"], arguments].concat()).run().fails(4, "is encrypted");
         assert!(refused.stderr.contains("hint: there is no terminal to ask on"), "{}", refused.stderr);
     }
-    if !is_installed("script") {
-        return;
-    }
     let get = format!("vault get a --identity {private} > out");
     let question = format!("Passphrase of {private}");
     let session = at_terminal(&sandbox, &get, &[(&question, &format!("{PHRASE}\n"))]).ends(0);
@@ -234,9 +231,6 @@ fn an_identity_file_may_be_encrypted() {
     let refused = sandbox.program("setsid", &["-w", "vault", "get", "a", "--identity", "own.age"]).run();
     refused.fails(4, "own.age is encrypted, and there is no terminal");
     sandbox.vault(&["get", "a", "--identity", "own.asc", "--no-input"]).run().fails(4, "own.asc is encrypted");
-    if !is_installed("script") {
-        return;
-    }
     let typed = format!("{PHRASE}\n");
     for file in ["own.age", "own.asc"] {
         at_terminal(&sandbox, &format!("vault get a --identity {file} > out"), &[(&format!("Passphrase of {file}"), &typed)])
@@ -251,6 +245,43 @@ fn an_identity_file_may_be_encrypted() {
     sandbox.write("bomb.age", [&text[..at], b" 26", &text[at + 2..]].concat());
     let session = at_terminal(&sandbox, "vault get a --identity bomb.age", &[("Passphrase of bomb.age", &typed)]).ends(4);
     assert!(session.screen.contains("the passphrase does not open bomb.age"), "{}", session.screen);
+}
+
+#[test]
+fn the_passphrase_of_an_identity_may_be_given() {
+    let mut sandbox = scene("locked");
+    let (secret, recipient) = identity();
+    let raw = sandbox.key();
+    sandbox.vault(&["key", "add", "--label", "own", "--recipient", &recipient]).env("VAULT_KEY_FILE", &raw).run().ok();
+    sandbox.write("own.age", encrypted(&format!("{secret}\n"), false));
+    sandbox.write("phrase", format!("{PHRASE}\n"));
+    sandbox.write("wrong", "wrong\n");
+    let locked = key("locked");
+    for file in [locked.as_str(), "own.age"] {
+        let get = |options: &[&str]| sandbox.vault(&[&["get", "a", "--no-input"], options].concat());
+        let given = ["--identity", file, "--passphrase-file", "phrase"];
+        assert_eq!(get(&given).run().ok().stdout, b"value");
+        assert_eq!(get(&["--identity", file, "--passphrase-fd", "0"]).stdin(format!("{PHRASE}\n")).run().ok().stdout, b"value");
+        let wrong = get(&["--identity", file, "--passphrase-file", "wrong"]).run().fails(4, "passphrase does not open");
+        assert!(!wrong.stderr.contains("wrong\n"), "{}", wrong.stderr);
+        for (name, value) in [("", PHRASE), ("_FILE", "phrase"), ("_CMD", "cat phrase")] {
+            let name = format!("VAULT_PASSPHRASE{name}");
+            assert_eq!(get(&["--identity", file]).env(&name, value).run().ok().stdout, b"value", "{name}");
+            assert_eq!(get(&[]).env("VAULT_IDENTITY", file).env(&name, value).run().ok().stdout, b"value", "{name}");
+        }
+    }
+    // Beside one that is not encrypted it is a key of its own, and goes first.
+    let other = key("ed25519");
+    sandbox.set_env("VAULT_IDENTITY", &other);
+    sandbox.vault(&["get", "a", "--passphrase-file", "phrase"]).run().fails(4, "");
+    // Nor is it that of a backup's identity.
+    sandbox.remove_env("VAULT_IDENTITY");
+    let backup = sandbox.vault(&["export", "--format", "age", "--recipient", &public("locked")]).env("VAULT_KEY_FILE", &raw);
+    let backup = backup.run().ok().stdout;
+    sandbox.write("backup.age", &backup);
+    let import = ["-w", "vault", "import", "backup.age", "--overwrite", "--backup-identity", &locked];
+    let import = [&import[..], &["--identity", &locked, "--passphrase-file", "phrase"]].concat();
+    sandbox.program("setsid", &import).run().fails(4, "its passphrase cannot be asked for");
 }
 
 #[test]

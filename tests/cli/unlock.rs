@@ -104,7 +104,7 @@ fn an_ordinary_user_reads_a_passphrase_from_a_descriptor() {
     }
     // The process is not dumpable, and what is below /proc/self belongs to root then.
     let sandbox = Sandbox::empty();
-    std::fs::copy(crate::sandbox::VAULT, sandbox.path("vault")).unwrap();
+    sandbox.copy_binary();
     for directory in ["work", "state", "."] {
         std::fs::set_permissions(sandbox.path(directory), std::fs::Permissions::from_mode(0o777)).unwrap();
     }

@@ -218,3 +218,30 @@ fn a_place_that_never_agrees_with_its_file_is_given_up() {
     medium.pretend_replaced(false);
     perform(&store, &put(1, 1)).unwrap();
 }
+
+/// A file that is mounted by itself, as containers have it, cannot be renamed over.
+#[test]
+fn a_compaction_that_fails_is_not_tried_with_each_commit() {
+    let medium = Medium::empty();
+    SAMPLE.create(&medium).unwrap();
+    let open = || SAMPLE.open_with(medium.place(), Known::default(), COMPACTING).unwrap();
+    let store = open();
+    medium.arm(Some(Fault { at: 0, of: Some(Call::Replace), failure: Failure::Errno(16), then: Then::SameFails }));
+    let mut notes = Vec::new();
+    let mut tried = 0;
+    for number in 0..12_u8 {
+        notes.extend(commit(&store, &vec![(vec![2], Some(vec![number; 800_000]))]).unwrap().note);
+        tried += usize::from(medium.failed().is_some());
+    }
+    assert!(tried > 0, "there was nothing to compact");
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    assert!(notes[0].contains("could not be compacted") && notes[0].contains("mount point"), "{notes:?}");
+    assert_eq!(store.facts().failed_compactions, 1);
+    assert!(store.facts().dead > store.facts().live);
+    drop(store);
+    // Where it can be, it is with the next commit.
+    medium.arm(None);
+    let store = open();
+    assert_eq!(commit(&store, &vec![(vec![2], Some(vec![9; 1000]))]).unwrap().note, None);
+    assert!(store.facts().dead < 100_000, "{:?}", store.facts());
+}

@@ -17,9 +17,9 @@ use zeroize::Zeroizing;
 pub type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Never compacts by itself; does not wait long for a lock that nobody releases.
-pub const PLAIN: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), compact: false };
+pub const PLAIN: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), compact: false, cached_nodes: 256 };
 /// Compacts by itself.
-pub const COMPACTING: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), compact: true };
+pub const COMPACTING: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), compact: true, cached_nodes: 256 };
 
 /// A vault with fixed keys.
 #[derive(Clone, Copy)]

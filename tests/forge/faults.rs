@@ -264,6 +264,34 @@ pub const TREES: &[Case] = &[
         version("a number under which it was sealed that is its own", "damaged", |map| put(map, 5, Item::U(1)))
     }),
     ("entry-compartment-malformed", |_| version("a compartment of no known form", "damaged", |map| put(map, 4, text("prod")))),
+    ("entry-rotations-of-none", |_| {
+        entry("that there were no rotations is stated", "damaged", |map| put(map, 129, Item::M(vec![(0, Item::U(0))])))
+    }),
+    ("entry-rotations-without-the-last", |_| {
+        entry("a rotation without its time", "damaged", |map| put(map, 129, Item::M(vec![(0, Item::U(1))])))
+    }),
+    ("entry-rotations-critical-field", |_| {
+        entry("an unknown critical field of rotations", "newer", |map| {
+            put(map, 129, Item::M(vec![(0, Item::U(0)), (4, Item::Bool(true)), (6, Item::U(1))]));
+        })
+    }),
+    ("rotation-without-value", |_| {
+        system("a rotation without its value", "damaged", "rotation", super::journal(), |map| map.retain(|(key, _)| *key != 3))
+    }),
+    ("rotation-phase-5", |_| {
+        system("a rotation in an unknown phase", "newer", "rotation", super::journal(), |map| put(map, 6, Item::U(5)))
+    }),
+    ("rotation-command-empty", |_| {
+        system("a rotation with an empty command", "damaged", "rotation", super::journal(), |map| put(map, 7, text("")))
+    }),
+    ("schedule-of-two-sources", |_| {
+        system("a schedule with a generator and a command", "damaged", "schedule", super::schedule(), |map| {
+            put(map, 2, text("x"))
+        })
+    }),
+    ("schedule-interval-0", |_| {
+        system("a schedule without an interval", "damaged", "schedule", super::schedule(), |map| put(map, 0, Item::U(0)))
+    }),
     ("entry-tags-descend", |_| entry("tags that descend", "damaged", |map| put(map, 5, Item::A(vec![text("b"), text("a")])))),
     ("entry-tag-twice", |_| entry("a tag twice", "damaged", |map| put(map, 5, Item::A(vec![text("a"), text("a")])))),
     ("entry-65-tags", |_| {
@@ -748,6 +776,15 @@ fn tree(about: &'static str, class: &str, at: &str, edit: impl FnOnce(&Forge, &P
     let root = forge.tree(&items, 20);
     forge.commit(root, 1, |_| ());
     bad(about, forge.bytes, class, at)
+}
+
+/// A system record that belongs to the entry.
+fn system(about: &'static str, class: &str, kind: &str, mut map: Map, edit: impl FnOnce(&mut Map)) -> Vector {
+    edit(&mut map);
+    tree(about, class, "check", |forge, plan, items| {
+        let key = [b"\x10", kind.as_bytes(), b"\0", crate::view::hex(&plan.uid).as_bytes()].concat();
+        items.insert(key.clone(), forge.system(&key, &encode(&Item::M(map))));
+    })
 }
 
 fn entry(about: &'static str, class: &str, edit: impl FnOnce(&mut Map)) -> Vector {

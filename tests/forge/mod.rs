@@ -116,6 +116,42 @@ pub fn encode(item: &Item) -> Vec<u8> {
     }
 }
 
+/// The journal of a rotation that is under way.
+pub fn journal() -> Map {
+    let event = |time: u64, what: &str| Item::A(vec![Item::U(time), text(what)]);
+    let owner = vec![text("host"), text("place"), Item::U(7), Item::U(T + 60_000), Item::B(vec![3; 8])];
+    vec![
+        (0, text("")),
+        (1, text("under way")),
+        (2, Item::U(1)),
+        (3, Item::B(b"new".to_vec())),
+        (4, Item::U(1)),
+        (5, Item::U(T)),
+        (6, Item::U(1)),
+        (7, text("apply <&3")),
+        (8, text("verify <&3")),
+        (10, Item::U(60_000)),
+        (11, Item::U(86_400_000)),
+        (12, Item::A(vec![event(T, "the new value is stored"), event(T + 1, "apply begins")])),
+        (13, Item::A(owner)),
+    ]
+}
+
+/// A schedule with all that it may have.
+pub fn schedule() -> Map {
+    vec![
+        (0, Item::U(86_400_000)),
+        (1, text("hex:32")),
+        (3, text("apply <&3")),
+        (4, text("verify <&3")),
+        (5, text("rollback <&3")),
+        (6, Item::U(60_000)),
+        (7, Item::U(3_600_000)),
+        (8, Item::A(vec![Item::U(2), Item::U(T), text("rotation_failed"), Item::U(T + 600_000)])),
+        (128, text("of a later version")),
+    ]
+}
+
 /// A tree's content.
 pub type Items = BTreeMap<Vec<u8>, Vec<u8>>;
 

@@ -38,6 +38,7 @@ pub const CASES: &[Case] = &[
     ("record-copied-behind", record_copied_behind),
     ("merge", merge),
     ("optional-fields", optional_fields),
+    ("rotations", rotations),
     ("slot-of-another-kind", slot_of_another_kind),
     ("passphrase-behind-another", passphrase_behind_another),
 ];
@@ -498,7 +499,7 @@ fn optional_fields(_: &Path) -> Vector {
         Plan::new("b").category("c").tags(&["t"]).expires(T).text("x").sealed("", 2),
     ];
     let mut items: Items = forge.items(&plans);
-    items.insert(b"\x10user\x00ann".to_vec(), forge.system(b"\x10user\x00ann", b"of a later version"));
+    items.insert(b"\x10later\x00ann".to_vec(), forge.system(b"\x10later\x00ann", b"of a later version"));
     items.insert(b"\x20later".to_vec(), b"a keyspace that readers pass over".to_vec());
     items.insert(b"\xffafter".to_vec(), vec![9; 2000]);
     forge.begin_with(
@@ -513,6 +514,36 @@ fn optional_fields(_: &Path) -> Vector {
     forge.commit(root, 2, |map| map.extend(more));
     let state = forge.state(1, false, &plans);
     sound("optional fields and keyspaces of a later version, wherever there may be some", (forge.bytes, state))
+}
+
+/// Entries that were rotated, one that is being rotated, and schedules.
+fn rotations(_: &Path) -> Vector {
+    let mut forge = Forge::new();
+    forge.raw(RAW);
+    let plans = [
+        Plan::new("rotated").text("old").text("new").due(T + 1),
+        Plan::new("under way").text("old"),
+        Plan::new("failed").category("c").text("old"),
+    ];
+    let mut items: Items = forge.items(&plans);
+    let last = vec![(0, Item::U(7)), (1, Item::U(T)), (2, Item::U(T + 9)), (3, Item::U(1))];
+    let pending = vec![(0, Item::U(0)), (4, Item::Bool(true)), (200, text("of a later version"))];
+    let failed = [last.clone(), vec![(5, Item::A(vec![Item::U(T + 2), text("verify ended with exit code 1")]))]].concat();
+    for (plan, rotations) in plans.iter().zip([last, pending, failed]) {
+        items.insert(plan.key(), super::encode(&Item::M(plan.record(&vec![(129, Item::M(rotations))]))));
+    }
+    let mut put = |kind: &str, plan: &Plan, map: Map| {
+        let key = [b"\x10", kind.as_bytes(), b"\0", view::hex(&plan.uid).as_bytes()].concat();
+        items.insert(key.clone(), forge.system(&key, &super::encode(&Item::M(map))));
+    };
+    put("rotation", &plans[1], super::journal());
+    put("schedule", &plans[0], super::schedule());
+    put("schedule", &plans[2], vec![(0, Item::U(1)), (6, Item::U(1))]);
+    forge.begin();
+    let root = forge.tree(&items, 20);
+    forge.commit(root, 3, |_| ());
+    let state = forge.state(1, false, &plans);
+    sound("entries that were rotated, one that is being rotated, and schedules", (forge.bytes, state))
 }
 
 fn slot_of_another_kind(_: &Path) -> Vector {

@@ -12,8 +12,11 @@ use vault::format::commit::Record;
 use vault::format::foreign::{ActiveVersion, ForeignKeyRecord};
 use vault::format::page::{Item, NodeBuilder, Reference};
 use vault::format::record::{EntryRecord, Listing, Version};
+use vault::format::rotation::{Commands, Journal, LastRotation, Owner};
+use vault::format::schedule::{Failures, Schedule};
 use vault::format::stream::StreamLine;
-use vault::secret::{FernetKey, ForeignSecret};
+use vault::format::user::{Datum, PasswordVerifier, Role, SignIn, Stranger, Strangers, User, UserKey};
+use vault::secret::{DataKey, FernetKey, ForeignSecret, OtpKey};
 use vault::vault::Change;
 use vault::{Category, EntryId, Environment, Kind, Name, NewSlot, RawKey, SecretValue, Tag, Vault, Write};
 use zeroize::Zeroizing;
@@ -120,6 +123,20 @@ fn seeds_from_the_sample() {
     optional[0] += 1;
     optional.extend_from_slice(&[0x18, 0x80, 0x82, 0x01, 0x61, b'x']);
     write("entry_record", "optional", &optional);
+    record.rotations.advance(LastRotation { time: 1, until: 2, previous: 1 });
+    record.rotations.failed = Some((4, "verify".to_owned()));
+    write("entry_record", "rotated", &record.encode());
+    let commands = Commands { apply: "a".to_owned(), verify: Some("v".to_owned()), rollback: None, timeout: 60_000 };
+    let owner = Owner { host: "h".to_owned(), place: "p".to_owned(), process: 7, until: 9, run: [3; 8] };
+    let id = EntryId { environment: Environment::parse("prod").ok(), name: Name::parse("db").unwrap() };
+    let value = (SecretValue::from("new"), Kind::Text);
+    let mut journal = Journal::new(id, 4, value, 5, commands.clone(), 6, owner).unwrap();
+    journal.note(7, "apply begins");
+    write("entry_record", "journal", &journal.encode());
+    let mut schedule = Schedule::new(1000, 60_000);
+    (schedule.generate, schedule.phases) = (Some("hex:32".to_owned()), Some(commands));
+    schedule.failed = Some(Failures { count: 1, time: 2, code: "x".to_owned(), next: 3 });
+    write("entry_record", "schedule", &schedule.encode());
 
     let mut leaf = NodeBuilder::new(0);
     let at = Reference { offset: 8192, length: 1100, hash: Hash([4; 32]) };
@@ -150,6 +167,33 @@ fn seeds_from_the_sample() {
     let secret = ForeignSecret::new(Zeroizing::new(b"key".to_vec()));
     write("stream", "foreign-key", &ForeignKeyRecord::new(secret, b"salt".to_vec(), 100_000, 1 << 40).unwrap().encode());
     write("stream", "active", &ActiveVersion::new("v1").encode());
+
+    let key = || UserKey { id: [1; 8], created: 1 << 40, key: DataKey::new(Zeroizing::new([2; 32])) };
+    let argon = PasswordVerifier::Argon2id { m: 47_104, t: 1, p: 1, salt: [3; 16], hash: [4; 32] };
+    let otp = || OtpKey::new(vec![5; 20].into());
+    let mut user = User::new([6; 16], "Ann".to_owned(), "ann@example.org".to_owned(), argon, otp(), key());
+    write("users", "user", &user.encode());
+    user.password = PasswordVerifier::Bcrypt { text: "$2b$12$JragOS3tyq".to_owned(), followed_by: "0011".to_owned() };
+    (user.role, user.pepper, user.otp_new, user.disabled) = (Role::Admin, Some([7; 8]), Some(otp()), Some(1 << 41));
+    (user.second_factor, user.app, user.recovery) = (true, true, vec![[8; 32], [9; 32]]);
+    user.ring.push(UserKey { id: [2; 8], created: 1 << 41, key: DataKey::new(Zeroizing::new([3; 32])) });
+    write("users", "user-with-all", &user.encode());
+    let failures = vec![1 << 40, (1 << 40) + 1];
+    let state = SignIn { failures: failures.clone(), locked_until: 1, pending_until: 2, pending_from: [3; 8], step: 4, last: 5 };
+    write("users", "sign-in", &state.encode());
+    write("users", "strangers", &Strangers(vec![Stranger { mark: [1; 16], failures, locked_until: 9 }]).encode());
+    let datum = Datum { kind: "note".to_owned(), value: Zeroizing::new("value".to_owned()), created: 1, modified: 2 };
+    write("users", "datum", &datum.encode());
+    let token = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJhIiwiZXhwIjo0MTAyNDQ0ODAwfQ.AAAA";
+    write("users", "session", token.as_bytes());
+    let export = concat!(
+        r#"{"_id":{"$oid":"65536f00aabbccddeeff0011"},"username":"ann","email":"a@b.org","password":"$2b$12$JragOS3tyq.cFBuKVGhNVeAL9rbhZRPNuHxwzyHRt2afDiuV3fX/y","salt":"00"}"#,
+        "\n",
+        r#"{"_id":{"$oid":"65536f00aabbccddeeff0012"},"user_id":"65536f00aabbccddeeff0011","data_type":"note","value":"00"}"#,
+        "\n",
+        r#"{"master_key":"000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f","user_keys":{"ann":{"key":"00","nonce":"000102030405060708090a0b"}}}"#,
+    );
+    write("users", "export", export.as_bytes());
 
     for (name, bytes) in crate::targets::slot_seeds() {
         write("slot_payload", name, &bytes);

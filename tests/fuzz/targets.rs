@@ -19,6 +19,8 @@ pub mod sample;
 mod streams;
 #[path = "texts.rs"]
 mod texts;
+#[path = "users.rs"]
+mod users;
 #[path = "whole.rs"]
 mod whole;
 
@@ -31,6 +33,8 @@ use vault::format::keyspace::{self, EntryKey};
 use vault::format::padding::{pad, padme, unpad};
 use vault::format::page::{INLINE, Item, MAX_KEY, Node, NodeBuilder, PageContext, REFERENCE, Reference};
 use vault::format::record::{EntryRecord, Listing, MAX_LABELS, MAX_VERSIONS, ValueContext};
+use vault::format::rotation::{Journal, MAX_EVENTS, MAX_PENDING};
+use vault::format::schedule::Schedule;
 use vault::format::slot::{DataKeys, KeyRing, LimitedKeys, NumberedKey, OlderKey, SlotPayload};
 use vault::interchange::{Format, Source};
 use vault::secret::{DataKey, IndexKey, MasterKey, SigningSeed, SystemKey};
@@ -303,7 +307,7 @@ pub fn body_of(record: &Record) -> Vec<u8> {
     body[2..2 + usize::from(u16::from_le_bytes([body[0], body[1]]))].to_vec()
 }
 
-/// Entry records, listing records and keys of entries.
+/// Entry records, listing records, journals of rotations, schedules, and keys of entries.
 pub fn entry_record(data: &[u8]) {
     bounded(data, |data| {
         if let Ok(record) = EntryRecord::decode(data) {
@@ -319,7 +323,18 @@ pub fn entry_record(data: &[u8]) {
         if let Ok(listing) = Listing::decode(data) {
             assert!(listing.encode().as_slice() == data, "what was read is written otherwise");
         }
+        if let Ok(journal) = Journal::decode(data) {
+            assert!(journal.encode().as_slice() == data, "what was read is written otherwise");
+            assert!(journal.value.expose().len() <= MAX_PENDING && journal.events.len() <= MAX_EVENTS && journal.base > 0);
+        }
+        if let Ok(schedule) = Schedule::decode(data) {
+            assert!(schedule.encode().as_slice() == data, "what was read is written otherwise");
+            assert!(schedule.fits());
+        }
         let key = [&[keyspace::ENTRY], data].concat();
+        if let Ok((at, id)) = keyspace::parse_time(&key) {
+            assert!(keyspace::time(keyspace::ENTRY, at, &id) == key);
+        }
         match keyspace::parse_entry_key(&key) {
             Ok(EntryKey::Record(id)) => assert!(keyspace::entry(&id) == key),
             Ok(EntryKey::Value(id, version)) => assert!(keyspace::value(&id, version) == key),
@@ -540,4 +555,9 @@ pub fn json_field(data: &[u8]) {
 /// Names of entries, categories, environments and tags; specifications of generators.
 pub fn names(data: &[u8]) {
     bounded(data, texts::names);
+}
+
+/// Records of users, their names and sessions, and exports of another service.
+pub fn users(data: &[u8]) {
+    bounded(data, users::users);
 }

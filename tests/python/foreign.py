@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Fernet tokens and their keys as Python programs make them, with the package `cryptography`.
+"""Fernet tokens and their keys as Python programs make them, with the package `cryptography`; users of a service with the package `bcrypt`.
 
     python foreign.py make     prints tests/vectors-foreign/fernet.json, with fresh tokens
     python foreign.py open     answers each line of standard input, {"key", "salt" (hex), "iterations", "token"}, with the
                                base64 of the plaintext, or null if the token does not open
+    python foreign.py users    prints tests/vectors-foreign/users.json, with fresh salts, keys and ids
 """
 
 import base64
 import json
+import os
 import random
 import sys
 
@@ -55,6 +57,40 @@ def make():
     print()
 
 
+def users():
+    """What a service exports that keeps users in MongoDB and keys in a key store: with the passwords and values that belong to it."""
+    import bcrypt
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+    def new_id():
+        # As MongoDB makes them: seconds, and what tells two of one second apart.
+        seconds = 1_700_000_000 + len(made["users"]) + len(made["data"])
+        return {"$oid": f"{seconds:08x}" + os.urandom(8).hex()}
+
+    pepper, master = "a pepper of the service é", os.urandom(32)
+    people = [("ann", "StrongP@ssw0rd1!", b"2b", 4, ["1234567812345678", ""]),
+              ("José Ünï", "Pässword 1!", b"2a", 5, ["é" * 300]),
+              ("long", "Aa1!" + "x" * 76, b"2y", 4, []),
+              ("no data", "Cost12!!" * 4, b"2b", 12, [])]
+    made = {"pepper": pepper, "passwords": {}, "values": {}, "users": [], "data": [], "keys": {"master_key": master.hex(), "user_keys": {}}}
+    for name, password, kind, cost, values in people:
+        salt, key, nonce, oid = os.urandom(16).hex(), os.urandom(32), os.urandom(12), new_id()
+        # What is behind 72 bytes never counted; newer versions of the package refuse it instead.
+        hashed = bcrypt.hashpw((password + salt + pepper).encode("utf-8")[:72], bcrypt.gensalt(cost)).replace(b"$2b$", b"$" + kind + b"$")
+        made["users"].append({"_id": oid, "username": name, "email": "someone@example.org", "hashed_password": hashed.decode(),
+                              "salt": salt, "failed_attempts": 0, "last_failed_attempt_time": None,
+                              "totp_secret": base64.b32encode(os.urandom(20)).decode(), "two_factor_enabled": False})
+        made["keys"]["user_keys"][name] = {"key": AESGCM(master).encrypt(nonce, key, None).hex(), "nonce": nonce.hex()}
+        made["passwords"][name], made["values"][name] = password, values
+        for value in values:
+            nonce = os.urandom(12)
+            sealed = nonce + AESGCM(key).encrypt(nonce, value.encode("utf-8"), None)
+            made["data"].append({"_id": new_id(), "user_id": oid, "data_type": "note",
+                                 "encrypted_value": sealed.hex()})
+    json.dump(made, sys.stdout, indent=1)
+    print()
+
+
 def answer():
     for line in sys.stdin:
         request = json.loads(line)
@@ -67,4 +103,4 @@ def answer():
 
 
 if __name__ == "__main__":
-    {"make": make, "open": answer}[sys.argv[1]]()
+    {"make": make, "open": answer, "users": users}[sys.argv[1]]()

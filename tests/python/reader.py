@@ -71,6 +71,10 @@ MAX_VERSIONS = 100
 MAX_TAGS = 64
 MAX_META = 64
 META_VALUE_MAX = 4096
+COMMAND_MAX = 16384
+PENDING_MAX = MIB
+EVENTS_MAX = 64
+EVENT_MAX = 1024
 CBOR_DEPTH = 16
 OPTIONAL_FROM = 128
 U64 = 1 << 64
@@ -614,6 +618,46 @@ class Version:
         self.sealed_as = v.get(5, self.number)
 
 
+def is_event(x):
+    return type(x) is list and len(x) == 2 and is_uint(x[0]) and is_text(x[1]) and len(x[1].encode("utf-8")) <= EVENT_MAX
+
+
+def is_command(x):
+    return is_text(x) and 1 <= len(x.encode("utf-8")) <= COMMAND_MAX
+
+
+def check_rotations(item):
+    """What an entry remembers of its rotations."""
+    what = "entry record: rotations"
+    r = fields(item, what, {0: is_uint}, {1: is_uint, 2: is_uint, 3: is_number, 4: lambda x: x is True, 5: is_event})
+    last = [k in r for k in (1, 2, 3)]
+    need(all(last) if r[0] else not any(last), f"{what}: the last one is there exactly if there was one")
+    need(r[0] or len(r) > 1, f"{what}: nothing is stated")
+
+
+def check_rotation(item):
+    """The journal of a rotation that is under way."""
+    if type(item) is dict and is_uint(item.get(6)) and item[6] > 4:
+        raise NewerFormat("rotation: a phase of a newer format")
+    if type(item) is dict and is_uint(item.get(4)) and item[4] not in KINDS:
+        raise NewerFormat("rotation: a kind of value of a newer format")
+    owner = lambda x: (type(x) is list and len(x) == 5 and is_text(x[0]) and is_text(x[1]) and is_uint(x[2])
+                       and is_uint(x[3]) and is_bytes(8)(x[4]))
+    fields(item, "rotation", {
+        0: lambda x: x == "" or is_label(x), 1: is_name, 2: is_number, 3: lambda x: type(x) is bytes and len(x) <= PENDING_MAX,
+        4: is_uint, 5: is_uint, 6: is_uint, 7: is_command, 10: is_number, 11: is_uint,
+        12: lambda x: is_array(is_event)(x) and len(x) <= EVENTS_MAX, 13: owner}, {8: is_command, 9: is_command})
+
+
+def check_schedule(item):
+    """When an entry gets another value."""
+    failed = lambda x: (type(x) is list and len(x) == 4 and is_uint(x[0]) and is_uint(x[1]) and is_text(x[2]) and is_uint(x[3]))
+    s = fields(item, "schedule", {0: is_number, 6: is_number},
+               {1: is_text, 2: is_command, 3: is_command, 4: is_command, 5: is_command, 7: is_uint, 8: failed})
+    need(1 not in s or 2 not in s, "schedule: two sources of values")
+    need(3 in s or (4 not in s and 5 not in s), "schedule: a command that goes with apply, without it")
+
+
 class Entry:
     def __init__(self, env, name, item):
         pair = lambda x: (type(x) is list and len(x) == 2 and is_label(x[0]) and type(x[1]) is str
@@ -621,7 +665,9 @@ class Entry:
         e = fields(item, "entry record",
                    {0: is_bytes(16), 1: is_number, 2: is_uint, 3: is_array(lambda x: type(x) is dict),
                     9: is_uint},
-                   {4: is_label, 5: is_array(is_label), 6: is_array(pair), 7: is_uint, 8: is_uint})
+                   {4: is_label, 5: is_array(is_label), 6: is_array(pair), 7: is_uint, 8: is_uint, 129: lambda x: type(x) is dict})
+        if 129 in e:
+            check_rotations(e[129])
         self.env, self.name = env, name
         self.uid, self.current, self.created = e[0], e[1], e[2]
         need(1 <= len(e[3]) <= MAX_VERSIONS, f"entry record: not 1 to {MAX_VERSIONS} versions")
@@ -1190,6 +1236,11 @@ class Vault:
         need(not expected, "an entry lacks its listing record or an index key")
         if self.system_key is not None:
             self.foreign_keys()
+            for kind, look in ((b"rotation", check_rotation), (b"schedule", check_schedule)):
+                prefix = b"\x10" + kind + b"\0"
+                for key, data in self.tree.items(prefix, prefix[:-1] + b"\x01"):
+                    unhex(text_of(key[len(prefix):], "uid"), 16, "uid")
+                    look(cbor(self._system(key, data)))
 
     # -- system records
 

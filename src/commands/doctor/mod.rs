@@ -2,6 +2,7 @@
 
 mod lockout;
 mod places;
+mod production;
 
 use std::path::PathBuf;
 
@@ -25,6 +26,9 @@ pub struct DoctorArgs {
     /// Also open and verify this backup; may be repeated
     #[arg(long, value_name = "FILE", value_hint = clap::ValueHint::FilePath)]
     backup: Vec<PathBuf>,
+    /// Also look for what a server in production should have: TLS, limits, tokens that end, a log, fresh backups, a disk
+    #[arg(long)]
+    production: bool,
     /// How to print
     #[arg(long, value_enum, default_value_t)]
     format: OutputFormat,
@@ -91,6 +95,9 @@ pub fn run(context: &mut Context, args: DoctorArgs) -> Result<u8> {
     lockout::look(&vault, &tried, &args.lost, &mut report)?;
     look_at_vault(&vault, &mut report)?;
     places::look(context, &path, &mut report)?;
+    if args.production {
+        production::look(context, &vault, &path, &args.backup, &mut report)?;
+    }
     for file in &args.backup {
         look_at_backup(context, &vault, file, &mut report);
     }

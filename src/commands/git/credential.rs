@@ -5,7 +5,9 @@ use zeroize::Zeroizing;
 
 use super::super::context::{Context, parse_name};
 use super::super::exit;
+use super::super::record::event_of;
 use super::{field, input, object};
+use crate::audit::Action;
 use crate::format::record::Kind;
 use crate::name::EntryId;
 use crate::store::Walk;
@@ -48,7 +50,8 @@ pub fn run(context: &mut Context, args: CredentialArgs) -> Result<u8> {
     let vault = context.unlock()?;
     let found = find(&vault, &asked)?;
     match (operation, found) {
-        (Operation::Get, Some((_, username, password))) => {
+        (Operation::Get, Some((id, username, password))) => {
+            context.record(&vault, &[event_of(&vault, Action::Credential, &id)])?;
             let mut answer = Zeroizing::new(String::with_capacity(32 + username.len() + password.len()));
             for part in ["username=", &username, "\npassword=", &password, "\n"] {
                 answer.push_str(part);
@@ -59,7 +62,9 @@ pub fn run(context: &mut Context, args: CredentialArgs) -> Result<u8> {
         (Operation::Erase, Some((id, _, password))) => {
             // Only what was refused: another one may have been stored meanwhile.
             if asked.password.as_ref().is_none_or(|refused| **refused == *password) {
+                let event = event_of(&vault, Action::Remove, &id);
                 vault.remove(&[id], context.now())?;
+                context.record(&vault, &[event])?;
             }
         }
         (Operation::Get | Operation::Erase, None) => {}
@@ -119,6 +124,6 @@ fn store(context: &Context, vault: &Vault, asked: &Asked, found: Option<(EntryId
         }
     };
     let value = object(&[("protocol", &asked.protocol), ("username", username), ("password", password)]);
-    vault.set(&id, Write::value(value, Kind::Json), context.now())?;
-    Ok(())
+    let outcome = vault.set(&id, Write::value(value, Kind::Json), context.now())?;
+    context.record_write(vault, Action::Set, &id, outcome.version)
 }

@@ -7,7 +7,9 @@ use zeroize::Zeroizing;
 
 use super::super::context::{Context, parse_name};
 use super::super::exit;
+use super::super::record::event_of;
 use super::{field, input, object};
+use crate::audit::{Action, Event};
 use crate::format::record::Kind;
 use crate::name::EntryId;
 use crate::store::Walk;
@@ -63,7 +65,9 @@ pub fn run(context: &mut Context, args: DockerCredentialArgs) -> Result<u8> {
         let credential: Credential =
             serde_json::from_str(&text).map_err(|_| Error::usage("this is not a credential of docker"))?;
         let value = object(&[("username", &credential.username), ("secret", &credential.secret.0)]);
-        context.unlock()?.set(&entry(&credential.server_url)?, Write::value(value, Kind::Json), context.now())?;
+        let (vault, id) = (context.unlock()?, entry(&credential.server_url)?);
+        let outcome = vault.set(&id, Write::value(value, Kind::Json), context.now())?;
+        context.record_write(&vault, Action::Set, &id, outcome.version)?;
         return Ok(exit::OK);
     }
     let url = text.trim();
@@ -74,13 +78,16 @@ pub fn run(context: &mut Context, args: DockerCredentialArgs) -> Result<u8> {
         return Ok(exit::code(crate::vault::ErrorKind::NotFound));
     }
     if args.operation == Operation::Erase {
+        let event = event_of(&vault, Action::Remove, &id);
         vault.remove(&[id], context.now())?;
+        context.record(&vault, &[event])?;
         return Ok(exit::OK);
     }
     let value = vault.value(&id, None)?;
     let (Some(username), Some(secret)) = (field(&value, "username"), field(&value, "secret")) else {
         return Err(Error::usage(format!("'{id}' is no JSON object with username and secret")));
     };
+    context.record(&vault, &[event_of(&vault, Action::Credential, &id)])?;
     let answer = object(&[("ServerURL", url), ("Username", &username), ("Secret", &secret)]);
     output::print(std::str::from_utf8(answer.expose()).unwrap_or_default())?;
     Ok(exit::OK)
@@ -108,6 +115,7 @@ fn list(context: &mut Context) -> Result<u8> {
             users.insert(url.to_owned(), Value::String(username.to_string()));
         }
     }
+    context.record(&vault, &[Event::new(Action::Credential).detail(format!("the user names of {} registries", users.len()))])?;
     output::print(&format!("{}\n", Value::Object(users)))?;
     Ok(exit::OK)
 }

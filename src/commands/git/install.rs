@@ -1,5 +1,7 @@
 //! `vault git install`
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -7,12 +9,13 @@ use clap::Args;
 
 use super::super::context::Context;
 use super::super::exit;
+use super::super::files::write_verified;
 use crate::vault::{Error, ErrorKind, Result};
 
 /// Set up the diff and the merge of vaults in the repository of the working directory
 ///
 /// Writes to the repository's own configuration, which is not shared, and a line to .gitattributes, which is: whoever clones
-/// it calls this once.
+/// it calls this once. A line in .gitignore keeps out the audit logs, which are each machine's own.
 #[derive(Args, Debug)]
 pub struct InstallArgs {
     /// Which files are vaults, as .gitattributes has it
@@ -39,12 +42,16 @@ pub fn run(context: &mut Context, args: InstallArgs) -> Result<u8> {
     if args.credentials {
         settings.push(("credential.helper", format!("!{quoted} git credential")));
     }
-    for (key, value) in &settings {
-        git(&["config", "--local", key, value])?;
-    }
     let line = format!("{} diff=vault merge=vault -text", args.pattern);
     if add_line(&root.join(".gitattributes"), &line)? {
         context.note(&format!("added to .gitattributes: {line}"));
+    }
+    let logs = format!("{}.audit*", args.pattern);
+    if add_line(&root.join(".gitignore"), &logs)? {
+        context.note(&format!("added to .gitignore: {logs}"));
+    }
+    for (key, value) in &settings {
+        git(&["config", "--local", key, value])?;
     }
     context.note("git diffs and merges vaults of this repository by vault");
     Ok(exit::OK)
@@ -64,6 +71,11 @@ fn git(arguments: &[&str]) -> Result<String> {
 /// Adds a line to a file, unless it is there. Returns whether it was added.
 fn add_line(path: &Path, line: &str) -> Result<bool> {
     let doing = || format!("write {}", path.display());
+    // What a link points to may be anybody's, and git does not follow it.
+    if std::fs::symlink_metadata(path).is_ok_and(|found| found.is_symlink()) {
+        return Err(Error::new(ErrorKind::Io, "symbolic_link", format!("{} is a symbolic link", path.display()))
+            .hint("git passes over it; put a file in its place"));
+    }
     let old = match std::fs::read_to_string(path) {
         Ok(old) => old,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
@@ -73,6 +85,9 @@ fn add_line(path: &Path, line: &str) -> Result<bool> {
         return Ok(false);
     }
     let end = if old.is_empty() || old.ends_with('\n') { "" } else { "\n" };
-    std::fs::write(path, format!("{old}{end}{line}\n")).map_err(|error| Error::io(doing(), &error))?;
+    let mode = std::fs::metadata(path).map_or_else(|_| Permissions::from_mode(0o644), |found| found.permissions());
+    write_verified(path, format!("{old}{end}{line}\n").as_bytes(), |made| {
+        std::fs::set_permissions(made, mode).map_err(|error| Error::io(doing(), &error))
+    })?;
     Ok(true)
 }

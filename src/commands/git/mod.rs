@@ -11,8 +11,8 @@ use clap::{Args, Subcommand};
 use zeroize::Zeroizing;
 
 use super::context::Context;
-use super::files::read_all;
-use crate::secret::SecretValue;
+use super::files::{read_all, standard_input};
+use crate::secret::{Growing, SecretValue};
 use crate::vault::field::{self, FieldPath};
 use crate::vault::{Error, Result};
 
@@ -49,7 +49,7 @@ const MOST_INPUT: u64 = 1 << 20;
 
 /// What git or docker gives a helper.
 fn input() -> Result<Zeroizing<String>> {
-    let bytes = read_all(&mut std::io::stdin().lock().take(MOST_INPUT), 4096, "read standard input")?;
+    let bytes = read_all(&mut standard_input()?.take(MOST_INPUT), 4096, "read standard input")?;
     let text = std::str::from_utf8(&bytes).map_err(|_| Error::usage("the credential is not text"))?;
     Ok(Zeroizing::new(text.to_owned()))
 }
@@ -63,17 +63,14 @@ fn field(value: &SecretValue, name: &str) -> Option<Zeroizing<String>> {
 
 /// A JSON object of texts.
 fn object(fields: &[(&str, &str)]) -> SecretValue {
-    // Room for the longest spelling, so that growing leaves no copy behind.
-    let most: usize = fields.iter().map(|(name, text)| 6 * (name.len() + text.len()) + 8).sum();
-    let mut bytes = Zeroizing::new(Vec::with_capacity(most + 2));
+    let mut bytes = Growing::default();
     for (at, (name, text)) in fields.iter().enumerate() {
-        bytes.push(if at == 0 { b'{' } else { b',' });
+        bytes.push(if at == 0 { b"{" } else { b"," });
         for (part, end) in [(name, &b":"[..]), (text, b"")] {
-            let spelled = Zeroizing::new(serde_json::to_string(part).unwrap_or_default());
-            bytes.extend_from_slice(spelled.as_bytes());
-            bytes.extend_from_slice(end);
+            serde_json::to_writer(&mut bytes, part).expect("text can be written into memory");
+            bytes.push(end);
         }
     }
-    bytes.push(b'}');
-    SecretValue::new(bytes)
+    bytes.push(b"}");
+    SecretValue::new(bytes.into_bytes())
 }

@@ -1,11 +1,12 @@
 //! `vault git textconv`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use super::super::context::{Context, format_time};
 use super::super::exit;
+use super::super::files::read_file;
 use crate::crypto::Hash;
 use crate::store::Walk;
 use crate::term::output;
@@ -13,7 +14,7 @@ use crate::vault::{ErrorKind, Filter, Result, Scope};
 
 /// Print a vault as lines that git can compare: names, versions and metadata, and no value
 ///
-/// Without a key, one line tells whether the file is another one.
+/// Without a key, one line tells whether the file is another one; the same for a file that is no vault.
 #[derive(Args, Debug)]
 pub struct TextconvArgs {
     /// The vault file
@@ -23,15 +24,24 @@ pub struct TextconvArgs {
 pub fn run(context: &mut Context, args: TextconvArgs) -> Result<u8> {
     // git calls this for each side of each commit that it shows.
     context.global.no_input = true;
-    let vault = match context.unlock_exempt(&args.file) {
-        Ok(vault) => vault,
-        Err(error) if error.kind() == ErrorKind::Locked => {
-            let bytes = super::super::files::read_file(&args.file)?;
-            output::print(&format!("vault, {} bytes, {}; no key at hand opens it\n", bytes.len(), Hash::of(&bytes).to_hex()))?;
-            return Ok(exit::OK);
+    let text = match lines(context, &args.file) {
+        Ok(text) => text,
+        Err(error) => {
+            // If this failed, git would show nothing of any file.
+            let Ok(bytes) = read_file(&args.file) else { return Err(error) };
+            let (length, hash) = (bytes.len(), Hash::of(&bytes).to_hex());
+            match error.kind() {
+                ErrorKind::Locked => format!("vault, {length} bytes, {hash}; no key at hand opens it\n"),
+                _ => format!("{length} bytes, {hash}; it cannot be read as a vault ({})\n", error.code()),
+            }
         }
-        Err(error) => return Err(error),
     };
+    output::print(&text)?;
+    Ok(exit::OK)
+}
+
+fn lines(context: &mut Context, file: &Path) -> Result<String> {
+    let vault = context.unlock_exempt(file)?;
     let mut text = String::new();
     vault.entries(&Filter { scope: Scope::All, category: None }, &mut |entry| {
         let mut parts = vec![format!("version {}", entry.version()), entry.kind().word().to_owned()];
@@ -48,6 +58,5 @@ pub fn run(context: &mut Context, args: TextconvArgs) -> Result<u8> {
         text.push_str(&output::printable(&format!("slot {} ({})", slot.label, slot.info.kind)));
         text.push('\n');
     }
-    output::print(&text)?;
-    Ok(exit::OK)
+    Ok(text)
 }

@@ -12,6 +12,8 @@ use serde_json::json;
 
 use super::context::{Context, OutputFormat, parse_category, parse_name, parse_tag};
 use super::exit;
+use super::record::event_of;
+use crate::audit::{Action, Event};
 use crate::interchange::Row;
 use crate::name::{EntryId, Environment};
 use crate::term::output;
@@ -88,10 +90,20 @@ pub fn run(context: &mut Context, args: ImportArgs) -> Result<u8> {
         _ => ImportPolicy::Refuse,
     };
     let vault = context.unlock()?;
+    context.about(&vault, Action::Import, None)?;
     let bar = progress(context, total);
     let imported = vault.import(writes, policy, args.dry_run, context.now(), &mut |done| bar.set_position(done));
     bar.finish_and_clear();
-    report(context, &args, &imported?)?;
+    let imported = imported?;
+    if !args.dry_run {
+        let Import { created, updated, skipped, written, .. } = &imported;
+        let detail = format!("{created} created, {updated} updated, {skipped} skipped");
+        // The import as a whole, and what became of each entry.
+        let entries = written.iter().map(|id| event_of(&vault, Action::Import, id));
+        let events: Vec<Event> = std::iter::once(Event::new(Action::Import).detail(detail)).chain(entries).collect();
+        context.record(&vault, &events)?;
+    }
+    report(context, &args, &imported)?;
     Ok(exit::OK)
 }
 

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::super::context::Context;
 use super::super::exchange::text_error;
-use super::super::files::{read_all, read_file, strip_line_end};
+use super::super::files::{read_all, read_file, standard_input, strip_line_end};
 use super::ImportArgs;
 use super::environment::{self, Selection};
 use super::password_store::{self, Encrypted};
@@ -146,7 +146,7 @@ fn input(file: &Path) -> Result<Zeroizing<Vec<u8>>> {
     if output::stdin_is_nothing() {
         return Err(Error::usage("there is nothing to import: standard input is closed, or /dev/null"));
     }
-    read_all(&mut std::io::stdin().lock(), 64 * 1024, "read standard input")
+    read_all(&mut standard_input()?, 64 * 1024, "read standard input")
 }
 
 fn store(context: &mut Context, args: &ImportArgs, structured: bool) -> Result<Vec<Row>> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exit;
 use crate::commands::keys::{NewPassphrase, read_or_make_key};
@@ -60,7 +61,10 @@ pub fn run(context: &mut Context, args: AddArgs) -> Result<u8> {
         .map(|number| if number == 1 { args.label.clone() } else { format!("{} {number}", args.label) })
         .collect();
     let slots: Vec<(&str, &NewSlot)> = labels.iter().map(String::as_str).zip(&made).collect();
+    context.about(&vault, Action::KeyAdd, None)?;
     let changed = vault.add_slots(&slots, &limits, context.now())?;
+    let events: Vec<Event> = labels.iter().map(|label| Event::new(Action::KeyAdd).detail(format!("slot '{label}'"))).collect();
+    context.record(&vault, &events)?;
     let what = if limits.is_empty() { "everything".to_owned() } else { args.only.join(", ") };
     for label in &labels {
         context.note(&format!("slot '{label}' opens {what}"));

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::Args;
 use zeroize::Zeroizing;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exchange::text_error;
 use crate::commands::exit;
@@ -44,7 +45,9 @@ pub fn run(context: &mut Context, args: ExportEnvArgs) -> Result<u8> {
         }
         _ => {}
     }
-    let keys = context.unlock()?.foreign_keys()?;
+    let vault = context.unlock()?;
+    context.about(&vault, Action::KeyExport, None)?;
+    let keys = vault.foreign_keys()?;
     if keys.is_empty() {
         return Err(Error::new(ErrorKind::NotFound, "not_found", "the vault holds no foreign keys")
             .hint("`vault key import-env` takes them over"));
@@ -72,6 +75,7 @@ pub fn run(context: &mut Context, args: ExportEnvArgs) -> Result<u8> {
         own.extend(with_checksum(variables).pop());
     }
     let text = interchange::dotenv_with(&there, &replaced, &own).map_err(|error| text_error(&error))?;
+    context.record(&vault, &[Event::new(Action::KeyExport).detail(format!("{} keys", keys.versions().count()))])?;
     match &args.out {
         Some(path) => {
             write_private(path, &text)?;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exchange::{foreign_variables, text_error};
 use crate::commands::exit;
@@ -42,7 +43,10 @@ pub fn run(context: &mut Context, args: ImportEnvArgs) -> Result<u8> {
         return Err(Error::new(ErrorKind::NotFound, "not_found", "there is no variable ENCRYPTION_KEYS__…, so no key"));
     }
     let vault = context.unlock()?;
+    context.about(&vault, Action::KeyImport, None)?;
     let note = vault.add_foreign_keys(&keys, now)?;
+    let detail = format!("versions {}", keys.versions().collect::<Vec<_>>().join(", "));
+    context.record(&vault, &[Event::new(Action::KeyImport).detail(detail)])?;
     if let Some(note) = note {
         context.note(&note);
     }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exit;
 use crate::commands::keys::NewPassphrase;
@@ -51,7 +52,9 @@ pub fn run(context: &mut Context, args: PasswdArgs) -> Result<u8> {
         return Err(Error::usage("this slot does not open by a passphrase"));
     }
     let passphrase = args.source.read(context)?;
+    context.about(&vault, Action::KeyPasswd, None)?;
     vault.replace_slot(&label, &NewSlot::Passphrase(passphrase, Argon2Cost::DEFAULT), context.now())?;
+    context.record(&vault, &[Event::new(Action::KeyPasswd).detail(format!("slot '{label}'"))])?;
     context.note("the passphrase was changed; older copies of the file still open by the old one");
     Ok(exit::OK)
 }

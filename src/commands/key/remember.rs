@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exit;
 use crate::keychain::{self, KeychainError};
@@ -27,7 +28,9 @@ pub fn run(context: &mut Context, _args: RememberArgs) -> Result<u8> {
     let slot = Credential::Slot(locked.slot_identity(&credential)?);
     // It is not kept before it has opened the vault.
     context.prefer(Credential::Slot(locked.slot_identity(&slot)?));
-    context.unlock_at(&path)?.prove()?;
+    let vault = context.unlock_at(&path)?;
+    vault.prove()?;
+    context.record(&vault, &[Event::new(Action::KeyRemember)])?;
     context.remember_in_keychain(&locked, &slot)?;
     Ok(exit::OK)
 }

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::exposure::print_exposures;
+use crate::audit::{Action, Event};
 use crate::commands::context::{Context, OutputFormat};
 use crate::commands::exit;
 use crate::vault::Result;
@@ -27,7 +28,9 @@ pub struct RemoveArgs {
 pub fn run(context: &mut Context, args: RemoveArgs) -> Result<u8> {
     let mut vault = context.unlock()?;
     let now = context.now();
+    context.about(&vault, Action::KeyRemove, None)?;
     let changed = vault.remove_slot(&args.label, args.force, now)?;
+    context.record(&vault, &[Event::new(Action::KeyRemove).detail(format!("slot '{}'", args.label))])?;
     context.note(&format!("slot '{}' was removed; the vault has new keys", args.label));
     if let Some(fingerprint) = vault.fingerprint() {
         context.note(&format!("its fingerprint is now {fingerprint}"));

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exit;
 use crate::vault::Result;
@@ -16,6 +17,9 @@ pub struct RenameArgs {
 }
 
 pub fn run(context: &mut Context, args: RenameArgs) -> Result<u8> {
-    context.unlock()?.rename_slot(&args.old, &args.new, context.now())?;
+    let mut vault = context.unlock()?;
+    context.about(&vault, Action::KeyRename, None)?;
+    vault.rename_slot(&args.old, &args.new, context.now())?;
+    context.record(&vault, &[Event::new(Action::KeyRename).detail(format!("slot '{}' to '{}'", args.old, args.new))])?;
     Ok(exit::OK)
 }

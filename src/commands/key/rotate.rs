@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exit;
 use crate::vault::{Result, Rotation};
@@ -31,8 +32,10 @@ pub fn run(context: &mut Context, args: RotateArgs) -> Result<u8> {
         (false, true) => Rotation::DataAndValues,
     };
     let mut vault = context.unlock()?;
+    context.about(&vault, Action::KeyRotate, None)?;
     let changed = vault.rotate_keys(rotation, context.now())?;
     let what = if args.master { "the master key is new" } else { "the data keys are new" };
+    context.record(&vault, &[Event::new(Action::KeyRotate).detail(what)])?;
     context.note(&format!("{what}; {} values were sealed anew", changed.resealed));
     Ok(exit::OK)
 }

@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use crate::audit::{Action, Event};
 use crate::commands::context::Context;
 use crate::commands::exit;
 use crate::term::output;
@@ -17,7 +18,10 @@ pub struct TrustArgs {
 }
 
 pub fn run(context: &mut Context, args: TrustArgs) -> Result<u8> {
-    let slot = context.unlock()?.trust_slot(&args.label)?;
+    let vault = context.unlock()?;
+    context.about(&vault, Action::KeyTrust, None)?;
+    let slot = vault.trust_slot(&args.label)?;
+    context.record(&vault, &[Event::new(Action::KeyTrust).detail(format!("slot '{}'", slot.label))])?;
     let access = if slot.info.full { "full" } else { "limited" };
     let rows = vec![vec![output::printable(&slot.label), slot.info.kind, access.to_owned(), slot.info.recipient]];
     output::print(&output::columns(&rows))?;

@@ -1,26 +1,35 @@
 //! `vault run`
 
 mod files;
+#[cfg(target_os = "linux")]
+mod pipes;
+#[cfg(not(target_os = "linux"))]
+#[path = "plain_pipes.rs"]
+mod pipes;
 mod variables;
 
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::process::CommandExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 
 use clap::Args;
 
+use super::ci::{self, Ci};
 use super::context::Context;
+use super::exit;
+use super::source::Source;
+use crate::audit::{Action, Event};
 use crate::leaks::Matcher;
 use crate::process::{self, UNLOCK_VARIABLES};
 use crate::term::output;
 use crate::term::resident::{End, Masking, Resident};
-use crate::vault::{Error, ErrorKind, Result, Vault};
+use crate::vault::{Error, ErrorKind, Result};
 use files::{FileKind, Files};
-use variables::Variables;
+use variables::{Value, Variables};
 
 /// Start a program with secrets in its environment
 ///
@@ -29,9 +38,11 @@ use variables::Variables;
 /// everything before the program starts.
 ///
 /// Variables are named as in `export`. Of two sources the later wins: the environment of vault itself (--preserve-env: it wins over all), entries,
-/// vault.toml, --env-file, --map. PATH, HOME, PS1, LD_* and DYLD_* are never set, and the variables that unlock the vault are not passed on.
+/// vault.toml, --env-file, --map. PATH, HOME, PS1, LD_* and DYLD_* are never set, other variables that decide which programs or code run (BASH_ENV,
+/// EDITOR, GIT_SSH*, NODE_OPTIONS and their kind) by --map alone, and the variables that unlock the vault are not passed on.
 ///
-/// Output that goes to something else than a terminal is masked, as `redact` does it; with --mask, also what goes to the terminal.
+/// Output that goes to something else than a terminal is masked, as `redact` does it; with --mask, also what goes to the terminal. What the program
+/// leaves running in the background is masked until it prints nothing for a second, five at most, and cannot print any more then.
 #[derive(Args, Debug)]
 pub struct RunArgs {
     /// Only these entries
@@ -55,7 +66,8 @@ pub struct RunArgs {
     /// Leave variables that are set already as they are
     #[arg(long)]
     preserve_env: bool,
-    /// Give each value in a file in memory that goes when the program ends, with its path in the variable; fifo: in a named pipe
+    /// Give each value of the vault in a file in memory that goes when the program ends, with its path in the variable; fifo: in a named pipe, which
+    /// one at a time may open
     #[arg(long, value_name = "KIND", value_enum, num_args = 0..=1, require_equals = true, default_missing_value = "file")]
     files: Option<FileKind>,
     /// Mask values also at a terminal
@@ -70,6 +82,9 @@ pub struct RunArgs {
     /// Also entries that have expired
     #[arg(long)]
     allow_expired: bool,
+    /// Have the values masked in the log of a CI job first: each of their lines
+    #[arg(long, value_name = "RUNNER", value_enum)]
+    ci: Option<Ci>,
     /// Run this text in a shell (sh -c); words behind -- are its arguments
     #[arg(long, value_name = "TEXT")]
     shell: Option<OsString>,
@@ -79,35 +94,57 @@ pub struct RunArgs {
 }
 
 pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
-    let vault = context.unlock()?;
+    let source = context.source()?;
+    if args.watch {
+        source.only_vault("--watch")?;
+    }
+    context.keep_key_from_children();
     let masked = !args.no_mask && (args.mask || !output::stdout_is_terminal() || !output::stderr_is_terminal());
-    let found = variables::find(context, &vault, &args)?;
+    if masked || args.files.is_some() || args.watch {
+        context.stays();
+    }
+    context.about(source.vault(), Action::Run, None)?;
+    let mut found = variables::find(context, &source, &args, masked)?;
+    record(context, &source, &args, &mut found)?;
+    // Where the program takes the place of this one, nothing runs afterwards.
+    if !context.run_hooks() {
+        return Ok(exit::INTERRUPTED);
+    }
     let matcher = |found: &mut Variables| Arc::new(Matcher::new(found.take_units()));
-    let mut found = found;
+    ci::mask(context, args.ci, found.secrets());
     if !masked && args.files.is_none() && !args.watch {
-        drop(vault);
+        drop(source);
         return Err(exec(command(&args, found, None)?));
     }
     let masking = masked.then(|| Masking { matcher: matcher(&mut found), at_terminal: args.mask });
     // Nothing can leak that nothing could be found of.
     let masking = masking.filter(|masking| args.watch || !masking.matcher.is_empty());
     if masking.is_none() && args.files.is_none() && !args.watch {
-        drop(vault);
+        drop(source);
         return Err(exec(command(&args, found, None)?));
     }
-    let files = args.files.map(Files::new).transpose()?;
+    // A key is kept only for what is still to be read, and nothing of it on the stack, from which what starts now may take it over.
+    let source = args.watch.then_some(source);
+    if !args.watch {
+        context.forget_credential();
+    }
+    process::wipe_stack();
+    let mut files = args.files.map(Files::new).transpose()?;
     let mut resident = Resident::new(masking).map_err(|error| Error::io("prepare for the program", &error))?;
     loop {
-        let program = command(&args, found, files.as_ref())?;
-        let (name, mut seen) = (program.get_program().to_owned(), revision(&vault));
+        let program = command(&args, found, files.as_mut())?;
+        let (name, mut seen) = (program.get_program().to_owned(), source.as_ref().and_then(revision));
         let mut next = None;
         let mut changed = || {
-            let now = revision(&vault);
+            let Some(source) = &source else { return false };
+            let now = revision(source);
             if now.is_none() || now == seen {
                 return false;
             }
             seen = now;
-            match variables::find(context, &vault, &args) {
+            let found = variables::find(context, source, &args, masked)
+                .and_then(|mut found| record(context, source, &args, &mut found).map(|()| found));
+            match found {
                 Ok(new) => next = Some(new),
                 Err(error) => {
                     context.note(&format!("warning: the program was not started anew: {}", output::printable(&error.to_string())))
@@ -119,11 +156,17 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
         let end = resident.run(program, changed).map_err(|error| cannot_start(&name, &error))?;
         match (end, next) {
             (End::Changed, Some(new)) => {
+                files.iter_mut().for_each(Files::renew);
                 found = new;
+                ci::mask(context, args.ci, found.secrets());
                 resident.look_for(matcher(&mut found));
                 context.note("note: the vault has changed; the program is started anew");
             }
-            (End::Code(code), _) => return Ok(code),
+            (End::Code(code), _) => {
+                let lost = resident.failure().map(|error| Error::io("pass on what the program printed", &error));
+                let errors = [lost, files.and_then(Files::end)].into_iter().flatten();
+                return ended(context, code, errors);
+            }
             (End::Changed, None) => {
                 return Err(Error::new(ErrorKind::Internal, "internal", "a program was ended without a reason"));
             }
@@ -131,8 +174,36 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
     }
 }
 
+/// Records what the program is about to be given.
+fn record(context: &Context, source: &Source, args: &RunArgs, found: &mut Variables) -> Result<()> {
+    let program = match &args.shell {
+        Some(_) => OsStr::new("sh"),
+        None => args.command.first().map_or(OsStr::new(""), |program| Path::new(program).file_name().unwrap_or(program)),
+    };
+    let program = program.to_string_lossy();
+    // This process becomes the program, or starts it.
+    let number = u64::from(std::process::id());
+    let events = std::mem::take(&mut found.events);
+    let events: Vec<Event> = events.into_iter().map(|event| event.process(program.as_ref(), number)).collect();
+    context.record(source.vault(), &events)
+}
+
+/// The exit code of a program, and what it did not get done: a program that ended well has not, then.
+fn ended(context: &Context, code: u8, errors: impl Iterator<Item = Error>) -> Result<u8> {
+    let mut ended = Ok(code);
+    for error in errors {
+        if ended.as_ref().is_ok_and(|code| *code == exit::OK) {
+            ended = Err(error);
+        } else {
+            context.say_error(&error);
+        }
+    }
+    ended
+}
+
 /// The newest commit of the vault, if it can be read now.
-fn revision(vault: &Vault) -> Option<crate::store::Revision> {
+fn revision(source: &Source) -> Option<crate::store::Revision> {
+    let vault = source.vault()?;
     vault.count().ok()?;
     vault.facts().map(|facts| facts.revision)
 }
@@ -140,7 +211,7 @@ fn revision(vault: &Vault) -> Option<crate::store::Revision> {
 /// What is passed on with --clean-env.
 const KEPT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG"];
 
-fn command(args: &RunArgs, found: Variables, files: Option<&Files>) -> Result<Command> {
+fn command(args: &RunArgs, found: Variables, mut files: Option<&mut Files>) -> Result<Command> {
     let mut command = match &args.shell {
         Some(text) => {
             let mut command = Command::new("sh");
@@ -163,20 +234,24 @@ fn command(args: &RunArgs, found: Variables, files: Option<&Files>) -> Result<Co
         command.env_remove(name);
     });
     let is_set = |name: &str| (!args.clean_env || KEPT.contains(&name)) && std::env::var_os(name).is_some();
-    for (name, mut value) in found.all {
+    for (name, Value { bytes: mut value, is_secret }) in found.all {
         if args.preserve_env && is_set(&name) {
             continue;
         }
-        let value = match files {
-            Some(files) => files.put(&name, value)?.into_os_string(),
-            None if value.contains(&0) => {
+        let value = match &mut files {
+            // What was no secret before is none now: a port is a number, and not the path of a file with one.
+            Some(files) if is_secret => files.put(&name, value)?.into_os_string(),
+            _ if value.contains(&0) => {
                 return Err(
                     Error::usage(format!("the value for {name} has a NUL, which no variable can hold")).hint("use --files")
                 );
             }
-            None => OsString::from_vec(std::mem::take(&mut *value)),
+            _ => OsString::from_vec(std::mem::take(&mut *value)),
         };
         command.env(name, value);
+    }
+    if let Some(files) = files {
+        files.begin()?;
     }
     Ok(command)
 }

@@ -5,40 +5,62 @@ use std::collections::{BTreeMap, HashMap};
 use zeroize::Zeroizing;
 
 use super::RunArgs;
+use crate::audit::{Action, Event};
 use crate::commands::context::{Context, parse_category, parse_name};
 use crate::commands::exchange::{entries, row, text_error};
 use crate::commands::files::read_file;
 use crate::commands::present;
+use crate::commands::source::{Held, Source};
 use crate::format::record::Kind;
-use crate::interchange::{self, Format, Row, variables};
+use crate::interchange::{self, Format, Row, is_never_set, is_steering, variables};
 use crate::leaks::Units;
 use crate::name::{EntryId, Environment};
 use crate::secret::SecretValue;
 use crate::term::output;
-use crate::vault::{Entry, Error, ErrorKind, Reference, Result, Vault, fill_template};
+use crate::vault::{Entry, Error, ErrorKind, Reference, Result, fill_template};
 
 /// The variables of one start, and what is to be masked of them.
 pub struct Variables {
     /// By name. A later source replaces an earlier one.
-    pub all: BTreeMap<String, Zeroizing<Vec<u8>>>,
+    pub all: BTreeMap<String, Value>,
     /// The values that came out of the vault.
     pub units: Units,
+    /// What is to be recorded: each entry of which there is a value.
+    pub events: Vec<Event>,
+}
+
+/// The value of a variable.
+pub struct Value {
+    /// All of it.
+    pub bytes: Zeroizing<Vec<u8>>,
+    /// Whether some of it came out of the vault.
+    pub is_secret: bool,
 }
 
 impl Variables {
+    /// Those that came out of the vault.
+    pub fn secrets(&self) -> impl Iterator<Item = &[u8]> {
+        self.all.values().filter(|value| value.is_secret).map(|value| value.bytes.as_slice())
+    }
+
     /// What is to be masked, which is asked for once.
     pub fn take_units(&mut self) -> Units {
         std::mem::replace(&mut self.units, Units::new(Units::LEAST, |_| false))
     }
 }
 
-/// What decides where programs are found and which code runs in them is never a secret.
-pub fn is_refused(name: &str) -> bool {
-    ["PATH", "HOME", "PS1"].contains(&name) || name.starts_with("LD_") || name.starts_with("DYLD_")
+/// Who asks for a variable.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum By {
+    /// An entry, or a file: whoever can write it.
+    Others,
+    /// The command line.
+    User,
 }
 
-/// Finds all variables. Whatever is asked for by name and cannot be had is an error.
-pub fn find(context: &mut Context, vault: &Vault, args: &RunArgs) -> Result<Variables> {
+/// Finds all variables, and what is to be masked of them if anything is: the forms of a value cost more than reading it. Whatever is asked for by name and
+/// cannot be had is an error.
+pub fn find(context: &mut Context, source: &Source, args: &RunArgs, masked: bool) -> Result<Variables> {
     let table = context.config()?.run.clone();
     let environment = context.environment()?;
     let only = if args.only.is_empty() { &table.only } else { &args.only };
@@ -49,26 +71,30 @@ pub fn find(context: &mut Context, vault: &Vault, args: &RunArgs) -> Result<Vari
 
     let mut finder = Finder {
         context,
-        vault,
+        source,
         environment: environment.clone(),
         allow_expired: args.allow_expired,
-        found: Variables { all: BTreeMap::new(), units: Units::new(Units::LEAST, |_| false) },
+        masked,
+        found: Variables { all: BTreeMap::new(), units: Units::new(Units::LEAST, |_| false), events: Vec::new() },
     };
     if !only.is_empty() {
         let mut rows = Vec::new();
         for name in only {
             let id = EntryId { environment: environment.clone(), name: parse_name(name.trim())? };
-            let entry = vault.entry_or_fallback(&id)?.ok_or_else(|| present::not_found(&id))?;
+            finder.context.about_id(&id);
+            let held = source.entry_or_fallback(&id, None)?.ok_or_else(|| present::not_found(&id))?;
+            let entry = &held.entry;
             if category.is_some() && entry.category() != category.as_ref() {
                 return Err(Error::new(ErrorKind::NotFound, "not_found", format!("'{}' is not in this category", entry.id())));
             }
-            finder.admit(&entry)?;
-            rows.push(row(vault, &entry)?);
+            finder.admit(entry)?;
+            rows.push(row(source, &held)?);
+            finder.found.events.push(Event::new(Action::Run).entry(entry));
         }
         finder.add_rows(rows, prefix, args.files.is_some())?;
     } else if category.is_some() || !named_otherwise {
         let rows =
-            finder.whatever_fits(&entries(vault, environment.as_ref(), category.as_ref())?, prefix, args.files.is_some())?;
+            finder.whatever_fits(&entries(source, environment.as_ref(), category.as_ref())?, prefix, args.files.is_some())?;
         finder.add_rows(rows, prefix, args.files.is_some())?;
     }
     for (name, text) in &table.variables {
@@ -89,9 +115,9 @@ pub fn find(context: &mut Context, vault: &Vault, args: &RunArgs) -> Result<Vari
             return Err(Error::new(ErrorKind::Conflict, "variable_collision", format!("--map names {name} twice")));
         }
         mapped.push(name);
-        let reference = parse_target(target)?;
+        let reference = Reference::parse_plain(target)?;
         let value = finder.resolve(&reference)?;
-        finder.add(name, Zeroizing::new(value.expose().to_vec()))?;
+        finder.add(name, value_of(&value), By::User)?;
     }
     let found = finder.found;
     if context.global.verbose {
@@ -100,41 +126,39 @@ pub fn find(context: &mut Context, vault: &Vault, args: &RunArgs) -> Result<Vari
     Ok(found)
 }
 
-/// `NAME` or `NAME#FIELD`, both as they are, or a whole reference.
-fn parse_target(target: &str) -> Result<Reference> {
-    if target.starts_with(Reference::SCHEME) {
-        return Reference::parse(target);
-    }
-    let (name, field) = match target.split_once('#') {
-        Some((name, field)) => (name, Some(crate::vault::field::FieldPath::parse(field)?)),
-        None => (target, None),
-    };
-    Ok(Reference { name: parse_name(name)?, version: None, environment: None, field })
+fn value_of(secret: &SecretValue) -> Value {
+    Value { bytes: Zeroizing::new(secret.expose().to_vec()), is_secret: true }
 }
 
 struct Finder<'a> {
     context: &'a Context,
-    vault: &'a Vault,
+    source: &'a Source,
     environment: Option<Environment>,
     allow_expired: bool,
+    masked: bool,
     found: Variables,
 }
 
 impl Finder<'_> {
     fn admit(&self, entry: &Entry) -> Result<()> {
-        if self.allow_expired { Ok(()) } else { self.context.check_expiry(entry) }
+        if self.allow_expired { Ok(()) } else { self.context.check_expiry(self.source.vault(), entry) }
     }
 
-    fn add(&mut self, name: &str, value: Zeroizing<Vec<u8>>) -> Result<()> {
+    fn add(&mut self, name: &str, value: Value, by: By) -> Result<()> {
         let starts = name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_');
         if !starts || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
             let shown = output::printable(name);
             return Err(Error::usage(format!("'{shown}' is not the name of a variable: letters, digits and _, no digit first")));
         }
-        if is_refused(name) {
+        if is_never_set(name) {
             return Err(Error::usage(format!("{name} is never set by vault run")).hint(
                 "it decides which programs run; set it outside, or give the variable another name with --map or --prefix",
             ));
+        }
+        if by == By::Others && is_steering(name) {
+            return Err(Error::usage(format!("{name} is never set from an entry, vault.toml or an --env-file")).hint(format!(
+                "it decides which programs or code run; set it outside, or say --map {name}=ENTRY on the command line"
+            )));
         }
         self.found.all.insert(name.to_owned(), value);
         Ok(())
@@ -146,7 +170,9 @@ impl Finder<'_> {
         let mut named = Vec::with_capacity(rows.len());
         for row in rows {
             let value = SecretValue::new(row.value);
-            self.found.units.add(&row.name, &value, row.kind);
+            if self.masked {
+                self.found.units.add(&row.name, &value, row.kind);
+            }
             let fits = std::str::from_utf8(value.expose()).is_ok_and(|text| !text.contains('\0'));
             let mut stand_in = Row::new(row.name, row.kind, Zeroizing::new(value.expose().to_vec()));
             stand_in.environment = row.environment;
@@ -159,23 +185,24 @@ impl Finder<'_> {
         }
         for (name, mut value) in variables(&named, prefix).map_err(|error| text_error(&error))? {
             let text = Zeroizing::new(std::mem::take(&mut *value).into_bytes());
-            let value = bytes.remove(&name).unwrap_or(text);
-            self.add(&name, value)?;
+            let bytes = bytes.remove(&name).unwrap_or(text);
+            self.add(&name, Value { bytes, is_secret: true }, By::Others)?;
         }
         Ok(())
     }
 
     /// The rows of entries that nobody named one by one: what cannot be handed on is left out, and said to be.
-    fn whatever_fits(&self, entries: &[Entry], prefix: &str, files: bool) -> Result<Vec<Row>> {
+    fn whatever_fits(&mut self, entries: &[Held], prefix: &str, files: bool) -> Result<Vec<Row>> {
         let mut rows = Vec::new();
         let (mut expired, mut closed, mut unfit) = (0, 0, Vec::new());
-        let now = self.context.now();
-        for entry in entries {
+        let now = self.context.time_for_reading(self.source.vault())?;
+        for held in entries {
+            let entry = &held.entry;
             if entry.is_expired(now) && !self.allow_expired {
                 expired += 1;
                 continue;
             }
-            let row = match row(self.vault, entry) {
+            let row = match row(self.source, held) {
                 Err(error) if error.kind() == ErrorKind::NotPermitted => {
                     closed += 1;
                     continue;
@@ -183,11 +210,17 @@ impl Finder<'_> {
                 row => row?,
             };
             match variables(std::slice::from_ref(&row), prefix) {
-                Ok(names) if names.iter().any(|(name, _)| is_refused(name)) => unfit.push(row.name),
-                Err(interchange::Error::Value { .. }) if files && row.kind != Kind::Json => rows.push(row),
+                Ok(names) if names.iter().any(|(name, _)| is_steering(name)) => unfit.push(row.name),
+                Err(interchange::Error::Value { .. }) if files && row.kind != Kind::Json => {
+                    self.found.events.push(Event::new(Action::Run).entry(entry));
+                    rows.push(row);
+                }
                 Err(interchange::Error::Value { .. } | interchange::Error::VariableName { .. }) => unfit.push(row.name),
                 // Other errors come again when all names are there.
-                _ => rows.push(row),
+                _ => {
+                    self.found.events.push(Event::new(Action::Run).entry(entry));
+                    rows.push(row);
+                }
             }
         }
         if expired > 0 {
@@ -217,20 +250,32 @@ impl Finder<'_> {
         let whole = std::str::from_utf8(text).ok().filter(|text| text.starts_with(Reference::SCHEME));
         let value = match whole {
             Some(reference) => {
-                let value = Reference::parse(reference).and_then(|reference| self.resolve(&reference)).map_err(place)?;
-                Zeroizing::new(value.expose().to_vec())
+                value_of(&Reference::parse(reference).and_then(|reference| self.resolve(&reference)).map_err(place)?)
             }
-            None => fill_template(text, &mut |reference| self.resolve(reference)).map_err(place)?,
+            None => {
+                let mut is_secret = false;
+                let mut resolve = |reference: &Reference| self.resolve(reference).inspect(|_| is_secret = true);
+                let bytes = fill_template(text, &mut resolve).map_err(place)?;
+                Value { bytes, is_secret }
+            }
         };
-        self.add(name, value)
+        self.add(name, value, By::Others)
     }
 
     /// The value of a reference, which is masked from now on.
     fn resolve(&mut self, reference: &Reference) -> Result<SecretValue> {
-        let (context, allow_expired) = (self.context, self.allow_expired);
-        let admit = &mut |entry: &Entry| if allow_expired { Ok(()) } else { context.check_expiry(entry) };
-        let (value, kind) = self.vault.resolve(reference, self.environment.as_ref(), admit)?;
-        self.found.units.add(reference.name.as_str(), &value, kind);
+        let (context, vault, allow_expired) = (self.context, self.source.vault(), self.allow_expired);
+        context.about_reference(reference, self.environment.as_ref());
+        let mut event = None;
+        let admit = &mut |entry: &Entry| {
+            event = Some(Event::new(Action::Run).entry(entry).version(reference.version));
+            if allow_expired { Ok(()) } else { context.check_expiry(vault, entry) }
+        };
+        let (value, kind) = self.source.resolve(reference, self.environment.as_ref(), admit)?;
+        self.found.events.extend(event);
+        if self.masked {
+            self.found.units.add(reference.name.as_str(), &value, kind);
+        }
         Ok(value)
     }
 }

@@ -2,6 +2,8 @@
 
 use std::io::{self, Read};
 
+use zeroize::Zeroizing;
+
 use crate::leaks::{FingerprintScanner, Hit, Scanner};
 
 /// Where a value was found in a document.
@@ -23,8 +25,8 @@ impl From<Hit<'_>> for Finding {
 
 /// What is looked for.
 pub enum Finder {
-    /// Values, with a key.
-    Values(Box<Scanner>),
+    /// Values, with a key, and room for a part of a document.
+    Values(Box<Scanner>, Zeroizing<Vec<u8>>),
     /// What a list knows, without one.
     Fingerprints(Box<FingerprintScanner>),
 }
@@ -36,13 +38,17 @@ const BLOCK: usize = 8 << 20;
 const OVERLAP: usize = 64 * 1024;
 
 impl Finder {
+    /// Looks for values.
+    pub fn values(scanner: Scanner) -> Self {
+        Self::Values(Box::new(scanner), Zeroizing::new(vec![0; PART]))
+    }
+
     /// Looks through a document to its end.
     pub fn look(&mut self, document: &mut dyn Read, found: &mut dyn FnMut(Finding)) -> io::Result<()> {
         match self {
-            Self::Values(scanner) => {
-                let mut part = vec![0; PART];
+            Self::Values(scanner, part) => {
                 loop {
-                    match document.read(&mut part) {
+                    match document.read(part) {
                         Ok(0) => break,
                         Ok(length) => scanner.push(&part[..length], &mut |hit| found(hit.into())),
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => {}

@@ -1,10 +1,17 @@
 //! What git keeps, by way of git itself: what is staged, and everything that can be reached from a reference.
+//!
+//! Only by its plumbing: what `git diff` and `git log` print is subject to settings.
 
+use std::collections::HashSet;
+use std::ffi::OsStr;
+use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write as _};
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use super::finder::Finder;
+use super::names;
 use super::report::Report;
 use crate::process::UNLOCK_VARIABLES;
 use crate::vault::{Error, ErrorKind, Result};
@@ -14,12 +21,16 @@ const BATCH: &str = "--batch=%(objectname) %(objecttype) %(objectsize) %(rest)";
 
 /// Looks through what is staged.
 pub fn staged(finder: &mut Finder, report: &mut Report) -> Result<()> {
-    let list =
-        output(&["diff", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=ACMT", "--no-ext-diff"])?;
+    // Before the first commit, against the empty tree.
+    let head = git(&["rev-parse", "--verify", "--quiet", "HEAD^{tree}"]).output().map_err(cannot)?;
+    let base = if head.status.success() { head.stdout } else { output(&["hash-object", "-t", "tree", "--stdin"])? };
+    let base = String::from_utf8_lossy(&base).trim().to_owned();
+    let list = output(&["diff-index", "--cached", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=ACMT", &base])?;
     let mut parts = list.split(|byte| *byte == 0);
     let mut objects = String::new();
     let mut paths = Vec::new();
     while let (Some(change), Some(path)) = (parts.next().filter(|part| !part.is_empty()), parts.next()) {
+        names::look(finder, report, "", path, None);
         let change = String::from_utf8_lossy(change).into_owned();
         let mut words = change.split(' ');
         // A submodule is a commit of another repository.
@@ -42,19 +53,80 @@ pub fn staged(finder: &mut Finder, report: &mut Report) -> Result<()> {
     ended(contents, "cat-file")
 }
 
-/// Looks through the files, commit messages and tags of the whole history.
+/// Looks through the files, names, commit messages and tags of the whole history, and the settings of the repository.
 pub fn history(finder: &mut Finder, report: &mut Report) -> Result<()> {
     let blobs = ["rev-list", "--objects", "--all", "--filter=object:type=blob", "--filter-provided-objects"];
     piped(&blobs, "blob", &|_, rest| rest.to_owned(), finder, report)?;
     piped(&["rev-list", "--all"], "commit", &|object, _| format!("commit {}", &object[..12.min(object.len())]), finder, report)?;
     let tags = ["for-each-ref", "--format=%(objectname) %(refname:short)", "refs/tags"];
-    piped(&tags, "tag", &|_, rest| format!("tag {rest}"), finder, report)
+    piped(&tags, "tag", &|_, rest| format!("tag {rest}"), finder, report)?;
+    let references = output(&["for-each-ref", "--format=%(refname)"])?;
+    for name in references.split(|byte| *byte == b'\n') {
+        names::look(finder, report, "ref ", name, None);
+    }
+    changes(finder, report)?;
+    settings(finder, report)
 }
 
-/// Where the repository keeps its hooks.
-pub fn hooks() -> Result<PathBuf> {
-    let path = output(&["rev-parse", "--git-path", "hooks"])?;
-    Ok(PathBuf::from(String::from_utf8_lossy(&path).trim_end_matches('\n').to_owned()))
+/// Goes through what each commit changed, the oldest first: looks at the names of files, and tells which commit brought what was found, and where.
+fn changes(finder: &mut Finder, report: &mut Report) -> Result<()> {
+    let mut wanted = report.objects();
+    let mut seen = HashSet::new();
+    let mut commits = git(&["rev-list", "--all", "--topo-order", "--reverse"]).stdout(Stdio::piped()).spawn().map_err(cannot)?;
+    let list = commits.stdout.take().map_or_else(Stdio::null, Stdio::from);
+    let arguments =
+        ["diff-tree", "--stdin", "-r", "-m", "--root", "--raw", "-z", "--no-abbrev", "--no-renames", "--diff-filter=AMT"];
+    let mut changes = git(&arguments).stdin(list).stdout(Stdio::piped()).spawn().map_err(cannot)?;
+    if let Some(stdout) = changes.stdout.take() {
+        let mut reader = BufReader::with_capacity(256 * 1024, stdout);
+        let mut commit = String::new();
+        // A commit; or a change, and the name of what was changed.
+        while let Some(first) = word(&mut reader)? {
+            let Some(change) = first.strip_prefix(b":") else {
+                commit = String::from_utf8_lossy(&first).into_owned();
+                continue;
+            };
+            let object = change.split(|byte| *byte == b' ').nth(3).map(|object| String::from_utf8_lossy(object).into_owned());
+            let name = word(&mut reader)?.unwrap_or_default();
+            if let Some(numbers) = object.and_then(|object| wanted.remove(&object)) {
+                let place = names::shown(finder, &name);
+                numbers.into_iter().for_each(|number| report.set_commit(number, &commit, &place));
+            }
+            if !seen.contains(&name) {
+                names::look(finder, report, "", &name, Some(&commit));
+                seen.insert(name);
+            }
+        }
+    }
+    ended(commits, "rev-list")?;
+    ended(changes, "diff-tree")
+}
+
+/// What comes up to the next zero.
+fn word(reader: &mut impl BufRead) -> Result<Option<Vec<u8>>> {
+    let mut word = Vec::new();
+    let length = reader.read_until(0, &mut word).map_err(|error| Error::io("read from git", &error))?;
+    word.pop_if(|last| *last == 0);
+    Ok((length > 0).then_some(word))
+}
+
+/// Addresses with tokens in them.
+fn settings(finder: &mut Finder, report: &mut Report) -> Result<()> {
+    let path = output(&["rev-parse", "--git-path", "config"])?;
+    let path = String::from_utf8_lossy(&path).trim_end_matches('\n').to_owned();
+    let Ok(mut file) = File::open(&path) else { return Ok(()) };
+    let place = names::shown(finder, path.as_bytes());
+    finder
+        .look(&mut file, &mut |finding| report.add(&place, None, finding))
+        .map_err(|error| Error::io("read git's settings", &error))?;
+    report.looked();
+    Ok(())
+}
+
+/// What git knows of a repository: a path that `rev-parse` answers with.
+pub fn place(what: &[&str]) -> Result<PathBuf> {
+    let path = output(&[&["rev-parse"], what].concat())?;
+    Ok(PathBuf::from(OsStr::from_bytes(path.strip_suffix(b"\n").unwrap_or(&path))))
 }
 
 /// Looks through the objects of a kind that one git lists and another one opens. Their names go from the one to the other directly.
@@ -93,8 +165,12 @@ fn objects_of(
         };
         let mut content = (&mut reader).take(size);
         if found == kind {
-            let place = name(object, words.next().unwrap_or_default());
-            finder.look(&mut content, &mut |finding| report.add(&place, Some(object), finding)).map_err(fail)?;
+            let mut findings = Vec::new();
+            finder.look(&mut content, &mut |finding| findings.push(finding)).map_err(fail)?;
+            if !findings.is_empty() {
+                let place = names::shown(finder, name(object, words.next().unwrap_or_default()).as_bytes());
+                findings.into_iter().for_each(|finding| report.add(&place, Some(object), finding));
+            }
             report.looked();
         }
         let rest = content.limit();

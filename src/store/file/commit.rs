@@ -23,6 +23,8 @@ pub struct Newest {
     pub record: Record,
     /// Hash of its block.
     pub hash: Hash,
+    /// The block itself, to see whether it is still there.
+    pub block: Box<[u8]>,
     /// Whether something stands behind it.
     pub tail: bool,
 }
@@ -59,7 +61,7 @@ pub fn find_newest(
             match validate(storage, context, verifier, header_hash, block, offset) {
                 Ok(record) => {
                     let tail = offset + BLOCK < length;
-                    return Ok(Newest { record, hash: Hash::of(block), tail });
+                    return Ok(Newest { record, hash: Hash::of(block), block: block.into(), tail });
                 }
                 Err(StoreError::Io { doing, source }) => return Err(StoreError::Io { doing, source }),
                 Err(error @ StoreError::Newer(_)) => return Err(error),

@@ -93,7 +93,8 @@ impl FileTransaction<'_> {
         shared.demanded = shared.demanded.map(|_| revision);
         // From here on this handle knows the file by its new keys. It was verified a moment ago; if it cannot be read now, the next use says so.
         storage.unlock();
-        if let Ok(state) = State::load(OpenedFile { storage: storage.into(), header }, &keys) {
+        let cache = Arc::new(NodeCache::with_room(self.store.options.cached_nodes));
+        if let Ok(state) = State::load(OpenedFile { storage: storage.into(), header }, &keys, cache) {
             shared.state = Arc::new(state);
         }
         Ok(revision)

@@ -52,11 +52,13 @@ pub struct FileOptions {
     pub lock_timeout: Duration,
     /// Whether a commit may compact the file when most of it is dead.
     pub compact: bool,
+    /// How many nodes of the tree are kept open.
+    pub cached_nodes: usize,
 }
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { lock_timeout: Duration::from_secs(30), compact: true }
+        Self { lock_timeout: Duration::from_secs(30), compact: true, cached_nodes: tree::CACHE }
     }
 }
 
@@ -114,11 +116,11 @@ struct State {
     newest: Newest,
     /// Sequence number of the record before the newest one.
     previous_sequence: u64,
-    cache: NodeCache,
+    cache: Arc<NodeCache>,
 }
 
 impl State {
-    fn load(file: OpenedFile, keys: &Arc<FileKeys>) -> Result<Self, StoreError> {
+    fn load(file: OpenedFile, keys: &Arc<FileKeys>, cache: Arc<NodeCache>) -> Result<Self, StoreError> {
         let OpenedFile { storage, header } = file;
         let keys = keys.clone();
         let context = record_context(&keys, &header);
@@ -142,14 +144,13 @@ impl State {
             let previous = context.decode_hashed(&block, offset, &hash).map_err(|error| StoreError::from(error).at(offset))?;
             previous_sequence = previous.sequence;
         }
-        let cache = NodeCache::default();
         Ok(Self { storage, keys, header, id: status.id, length: status.length, newest, previous_sequence, cache })
     }
 
     /// Whether the newest record is still in its place: one that was undone may have been followed by another of the same length.
     fn is_there(&self) -> Result<bool, StoreError> {
         let block = read_most(self.storage.as_ref(), self.newest.record.offset, BLOCK as usize);
-        Ok(Hash::of(&block.map_err(StoreError::io("read the vault"))?) == self.newest.hash)
+        Ok(*block.map_err(StoreError::io("read the vault"))? == *self.newest.block)
     }
 
     fn reader(&self) -> PageReader<'_> {
@@ -234,8 +235,27 @@ struct Shared {
     known: Known,
     /// What a state must descend from to be built upon.
     demanded: Option<Revision>,
+    /// A compaction failed, and is tried again later.
+    put_off: Option<PutOff>,
+    /// How many did.
+    failed_compactions: u64,
     /// Set by a failed write whose outcome is not known: the handle refuses everything further.
     poisoned: bool,
+}
+
+/// Until when nothing is tried that failed, and how long the pause is.
+#[derive(Debug, Clone, Copy)]
+struct PutOff {
+    until: Instant,
+    pause: Duration,
+}
+
+impl PutOff {
+    /// The first pause is a minute; each is twice as long as the one before, up to a day.
+    fn behind(before: Option<Self>) -> Self {
+        let pause = before.map_or(Duration::from_secs(60), |before| (before.pause * 2).min(Duration::from_secs(24 * 3600)));
+        Self { until: Instant::now() + pause, pause }
+    }
 }
 
 impl FileStore {
@@ -247,8 +267,9 @@ impl FileStore {
         known: Known,
         options: FileOptions,
     ) -> Result<Self, StoreError> {
-        let state = Arc::new(State::load(file, &Arc::new(keys))?);
-        let shared = Mutex::new(Shared { state, known, demanded: None, poisoned: false });
+        let cache = Arc::new(NodeCache::with_room(options.cached_nodes));
+        let state = Arc::new(State::load(file, &Arc::new(keys), cache)?);
+        let shared = Mutex::new(Shared { state, known, demanded: None, put_off: None, failed_compactions: 0, poisoned: false });
         Ok(Self { place, options, shared })
     }
 
@@ -303,6 +324,7 @@ impl FileStore {
             dead: record.dead(state.header.length()),
             epoch: record.epoch,
             time: record.time,
+            failed_compactions: self.shared().failed_compactions,
         }
     }
 
@@ -320,13 +342,13 @@ impl FileStore {
     pub fn at(&self, revision: &Revision) -> Result<Option<Arc<dyn Snapshot>>, StoreError> {
         let state = self.refresh()?;
         let context = state.record_context();
-        let (mut record, mut hash) = (state.newest.record.clone(), state.newest.hash);
+        let (mut record, mut hash, mut block) = (state.newest.record.clone(), state.newest.hash, state.newest.block.clone());
         while hash != revision.hash {
             let (Some(offset), Some(previous)) = (record.previous_offset, record.previous_hash) else { return Ok(None) };
             if record.sequence < revision.sequence {
                 return Ok(None);
             }
-            let block = commit::read(state.storage.as_ref(), offset, BLOCK as usize)?;
+            block = commit::read(state.storage.as_ref(), offset, BLOCK as usize)?.into();
             record = context.decode_hashed(&block, offset, &previous).map_err(|error| StoreError::from(error).at(offset))?;
             hash = previous;
         }
@@ -337,8 +359,8 @@ impl FileStore {
             id: state.id,
             length: state.length,
             previous_sequence: record.sequence.saturating_sub(1),
-            newest: Newest { record, hash, tail: false },
-            cache: NodeCache::default(),
+            newest: Newest { record, hash, block, tail: false },
+            cache: state.cache.clone(),
         };
         Ok(Some(Arc::new(FileSnapshot { state: Arc::new(earlier) })))
     }
@@ -395,9 +417,25 @@ impl FileStore {
         }
         let file = OpenedFile::open(self.place.as_ref())?;
         state.same_keys(&file)?;
-        let state = Arc::new(State::load(file, &state.keys)?);
-        self.shared().state = state.clone();
-        Ok(state)
+        let cache = self.cache_for(&state, &file)?;
+        let newer = Arc::new(State::load(file, &state.keys, cache)?);
+        let demanded = self.shared().demanded;
+        // Another file, under the eyes of a process that stays: an older copy brings back what was revoked and overwritten.
+        if newer.id != state.id
+            && let Some(demanded) = demanded
+            && !newer.descends_from(&demanded)?
+        {
+            return Err(StoreError::Older);
+        }
+        self.shared().state = newer.clone();
+        Ok(newer)
+    }
+
+    /// The nodes that are open already, if the file is the one that was seen before: only what is behind them was written since.
+    fn cache_for(&self, seen: &State, file: &OpenedFile) -> Result<Arc<NodeCache>, StoreError> {
+        let id = file.storage.status().map_err(StoreError::io("look at the vault"))?.id;
+        let is_same = id == seen.id && file.header.hash() == seen.header.hash();
+        Ok(if is_same { seen.cache.clone() } else { Arc::new(NodeCache::with_room(self.options.cached_nodes)) })
     }
 
     fn lock(&self) -> Result<FileTransaction<'_>, StoreError> {
@@ -424,7 +462,8 @@ impl FileStore {
             }
             // The header could have been read before the lock was there; a header never changes within one inode.
             seen.same_keys(&file)?;
-            let state = Arc::new(State::load(file, &seen.keys)?);
+            let cache = self.cache_for(&seen, &file)?;
+            let state = Arc::new(State::load(file, &seen.keys, cache)?);
             let demanded = self.shared().demanded;
             if let Some(demanded) = demanded
                 && !state.descends_from(&demanded)?
@@ -457,6 +496,8 @@ pub struct Facts {
     pub epoch: u64,
     /// When the commit was made, by its writer's clock.
     pub time: u64,
+    /// How often a commit was to compact the file, since it was opened, and could not.
+    pub failed_compactions: u64,
 }
 
 impl Store for FileStore {

@@ -8,6 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use rustix::fs::OFlags;
+
 use super::lock;
 
 /// Which file it is: device and inode.
@@ -185,13 +187,7 @@ impl Place for OsPlace {
         self.remove_temporary()?;
         let old = std::fs::metadata(&self.path)?;
         let file = OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&self.temporary)?;
-        let new = file.metadata()?;
-        if (old.uid(), old.gid()) != (new.uid(), new.gid()) {
-            std::os::unix::fs::fchown(&file, Some(old.uid()), Some(old.gid()))?;
-        }
-        if old.mode() & 0o777 != 0o600 {
-            file.set_permissions(old.permissions())?;
-        }
+        take_after(&file, &old)?;
         Ok(Box::new(OsFile(file)))
     }
 
@@ -204,8 +200,33 @@ impl Place for OsPlace {
     }
 
     fn sync_directory(&self) -> io::Result<()> {
-        File::open(&self.directory)?.sync_all()
+        sync_directory(&self.path)
     }
+}
+
+/// How files whose names others may know are opened: neither may a FIFO hang it, nor a link lead elsewhere.
+pub const FLAGS: i32 = OFlags::NONBLOCK.union(OFlags::NOFOLLOW).bits() as i32;
+
+/// Gives a file that takes the place of another one the owner and the permissions of that one, whatever the umask is.
+pub fn take_after(new: &File, old: &std::fs::Metadata) -> io::Result<()> {
+    let own = new.metadata()?;
+    if (old.uid(), old.gid()) != (own.uid(), own.gid()) {
+        std::os::unix::fs::fchown(new, Some(old.uid()), Some(old.gid()))?;
+    }
+    if old.mode() & 0o777 != own.mode() & 0o777 {
+        new.set_permissions(old.permissions())?;
+    }
+    Ok(())
+}
+
+/// The directory that a path is in.
+pub fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// Makes names in the directory of a file durable.
+pub fn sync_directory(path: &Path) -> io::Result<()> {
+    File::open(directory_of(path))?.sync_all()
 }
 
 /// Renames a file without replacing what is there.

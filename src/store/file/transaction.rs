@@ -1,10 +1,11 @@
 //! A change under the writer's lock: settle, append, make durable, compare with the path, acknowledge.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use super::commit::{self, Appender, MAX_SPAN};
 use super::tree::TreeWriter;
-use super::{COMPACT_FLOOR, COMPACT_MOST, FileSnapshot, FileStore, OpenedFile, State};
+use super::{COMPACT_FLOOR, COMPACT_MOST, FileSnapshot, FileStore, OpenedFile, PutOff, State};
 use crate::crypto::Hash;
 use crate::format::BLOCK;
 use crate::format::commit::Record;
@@ -67,11 +68,23 @@ impl Transaction for FileTransaction<'_> {
         }
         let mut note = None;
         if self.store.options.compact && dead > live && dead > COMPACT_FLOOR {
-            if live <= COMPACT_MOST {
+            if live <= COMPACT_MOST && self.store.shared().put_off.is_some_and(|put_off| put_off.until > Instant::now()) {
+                // It failed a while ago, and all of it would be written for nothing once more.
+            } else if live <= COMPACT_MOST {
                 // The commit holds whatever becomes of this.
                 match self.reload().and_then(|state| self.rewrite(&state, None, time)) {
-                    Ok(revision) => return Ok(Committed { revision, note }),
-                    Err(error) => note = Some(format!("the vault could not be compacted: {error}")),
+                    Ok(revision) => {
+                        self.store.shared().put_off = None;
+                        return Ok(Committed { revision, note });
+                    }
+                    Err(error) => {
+                        let mut shared = self.store.shared();
+                        shared.failed_compactions += 1;
+                        let before = shared.put_off;
+                        shared.put_off = Some(PutOff::behind(before));
+                        note =
+                            before.is_none().then(|| format!("the vault could not be compacted, which is tried again: {error}"));
+                    }
                 }
             } else {
                 note = Some(format!("{} MiB of the vault are dead: `vault compact` drops them", dead >> 20));
@@ -85,7 +98,7 @@ impl FileTransaction<'_> {
     /// The state behind the commit that was just made, through the descriptor that holds the lock.
     fn reload(&self) -> Result<State, StoreError> {
         let file = OpenedFile { storage: self.state.storage.clone(), header: self.state.header.clone() };
-        State::load(file, &self.state.keys)
+        State::load(file, &self.state.keys, self.state.cache.clone())
     }
 
     /// Makes the newest record durable, unless it is known to be (SPEC, section 5, "Settling").

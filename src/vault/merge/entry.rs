@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Joining, Side, fields};
 use crate::format::record::{EntryRecord, Kind, Version};
+use crate::format::rotation::Rotations;
 use crate::name::EntryId;
 use crate::secret::SecretValue;
 use crate::vault::Result;
@@ -38,6 +39,7 @@ pub(super) fn same(one: &Entry, other: &Entry) -> bool {
         && one.id() == other.id()
         && a.uid == b.uid
         && (&a.category, &a.tags, &a.meta, a.expires, a.due) == (&b.category, &b.tags, &b.meta, b.expires, b.due)
+        && a.rotations == b.rotations
 }
 
 fn same_version(one: &Version, other: &Version) -> bool {
@@ -51,28 +53,65 @@ pub(super) fn taken(entry: &Entry) -> Draft {
     Draft { id: entry.id().clone(), record: record.clone(), versions, conflicts: Vec::new() }
 }
 
-/// Without a common ancestor, the histories tell: if one side's newest version is an older one of the other, that side is the ancestor.
-fn evidence<'e>(own: &'e Entry, other: &'e Entry) -> Option<&'e Entry> {
-    let holds = |entry: &Entry, newest: &Entry| {
-        let newest = newest.record().versions.last();
-        newest.is_some_and(|newest| entry.record().versions.iter().any(|version| same_version(version, newest)))
-    };
-    match (holds(own, other), holds(other, own)) {
-        (true, false) => Some(other),
-        (false, true) => Some(own),
-        _ => None,
-    }
-}
-
 impl Joining<'_> {
+    /// Whether an entry is the same on both sides. Two writes in one millisecond look alike, so what is newer than the ancestor is told by its value.
+    pub(super) fn alike(&self, own: &Entry, other: &Entry, base: Option<&Entry>) -> Result<bool> {
+        if !same(own, other) {
+            return Ok(false);
+        }
+        let known = if self.base.is_some() { base.map_or(0, Entry::version) } else { own.version() };
+        for version in own.record().versions.iter().filter(|version| version.number > known) {
+            if !self.same_value(own, other, version.number)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn same_value(&self, own: &Entry, other: &Entry, number: u64) -> Result<bool> {
+        let value = self.own.value_in(self.own_state, own, Some(number))?;
+        Ok(value.expose() == self.other.value_in(self.other_state, other, Some(number))?.expose())
+    }
+
+    /// Without a common ancestor, the histories tell: if one side's newest version is an older one of the other, that side is the ancestor.
+    fn evidence<'e>(&self, own: &'e Entry, other: &'e Entry) -> Result<Option<&'e Entry>> {
+        let older_in = |newest: &Entry, entry: &Entry| {
+            let newest = newest.record().versions.last()?;
+            let found = entry.record().versions.iter().find(|version| same_version(version, newest))?;
+            (entry.version() > found.number).then_some(found.number)
+        };
+        let (ancestor, number) = match (older_in(own, other), older_in(other, own)) {
+            (Some(number), None) => (own, number),
+            (None, Some(number)) => (other, number),
+            _ => return Ok(None),
+        };
+        Ok(self.same_value(own, other, number)?.then_some(ancestor))
+    }
+
+    /// The newest version from before both went apart: that of the ancestor, or a later one that both have.
+    fn parted(&self, own: &Entry, other: &Entry, base: Option<&Entry>) -> Result<u64> {
+        let known = base.map_or(0, Entry::version);
+        let theirs = &other.record().versions;
+        for version in own.record().versions.iter().rev().take_while(|version| version.number > known) {
+            if theirs.iter().any(|other| same_version(version, other)) && self.same_value(own, other, version.number)? {
+                return Ok(version.number);
+            }
+        }
+        Ok(known)
+    }
+
     /// Joins an entry that both sides have. `base`: as it was when they parted.
     pub(super) fn join(&self, own: &Entry, other: &Entry, base: Option<&Entry>) -> Result<Draft> {
         let related = own.record().uid == other.record().uid;
-        let base = base.or_else(|| if related { evidence(own, other) } else { None });
+        let base = match base {
+            None if related => self.evidence(own, other)?,
+            base => base,
+        };
         let mut conflicts = Vec::new();
         let mut record = self.metadata(own.record(), other.record(), base.map(Entry::record), &mut conflicts);
         let id = self.pick(own.id(), other.id(), base.map(Entry::id), "name", &mut conflicts);
         let versions = self.versions(own, other, base, related, &mut conflicts)?;
+        record.rotations = self.rotations(own.record(), other.record(), base.map(Entry::record), &versions);
         record.current = versions.last().map_or(record.current, |(version, _)| version.number);
         record.versions.clear();
         Ok(Draft { id, record, versions, conflicts })
@@ -104,7 +143,11 @@ impl Joining<'_> {
         record.modified = own.modified.max(other.modified);
         record.category = self.pick(&own.category, &other.category, base.map(|base| &base.category), "category", conflicts);
         record.expires = self.pick(&own.expires, &other.expires, base.map(|base| &base.expires), "expiry", conflicts);
-        record.due = self.pick(&own.due, &other.due, base.map(|base| &base.due), "rotation", conflicts);
+        record.due = match (base, own.due, other.due) {
+            // Without an ancestor, a side that has no due time has not taken one away.
+            (None, None, due) | (None, due, None) => due,
+            (base, ..) => self.pick(&own.due, &other.due, base.map(|base| &base.due), "rotation", conflicts),
+        };
         let none = BTreeSet::new();
         let old_tags = base.map_or(&none, |base| &base.tags);
         let added = own.tags.union(&other.tags).filter(|tag| !old_tags.contains(*tag));
@@ -125,6 +168,35 @@ impl Joining<'_> {
         record
     }
 
+    /// What is remembered of rotations is that of the side whose value is the current one now; its numbers are those that the versions have here. Whether
+    /// one is under way goes with the journal, which is a system record.
+    fn rotations(
+        &self,
+        own: &EntryRecord,
+        other: &EntryRecord,
+        base: Option<&EntryRecord>,
+        versions: &[(Version, Source)],
+    ) -> Rotations {
+        let theirs = match versions.last() {
+            Some((_, Source::Other(_))) => true,
+            Some((_, Source::Made(_))) => self.favour == Side::Other,
+            _ => false,
+        };
+        let mut rotations = if theirs { other.rotations.clone() } else { own.rotations.clone() };
+        if let Some(last) = rotations.last.as_mut().filter(|_| theirs) {
+            let renumbered =
+                versions.iter().find(|(_, source)| matches!(source, Source::Other(number) if *number == last.previous));
+            last.previous = renumbered.map_or(last.previous, |(version, _)| version.number);
+        }
+        rotations.count = own.rotations.count.max(other.rotations.count);
+        if rotations.last.is_none() {
+            rotations.last = own.rotations.last.or(other.rotations.last);
+        }
+        let [ours, theirs] = [own.rotations.pending, other.rotations.pending];
+        rotations.pending = if base.is_some_and(|base| base.rotations.pending == ours) { theirs } else { ours };
+        rotations
+    }
+
     fn versions(
         &self,
         own: &Entry,
@@ -134,12 +206,10 @@ impl Joining<'_> {
         conflicts: &mut Vec<String>,
     ) -> Result<Vec<(Version, Source)>> {
         let (ours, theirs) = (&own.record().versions, &other.record().versions);
-        let shared = ours.iter().filter(|version| related && theirs.iter().any(|other| same_version(version, other)));
-        let shared = shared.map(|version| version.number).max().unwrap_or(0);
-        let parted = base.filter(|_| related).map_or(shared, |base| shared.max(base.version()));
+        let parted = if related { self.parted(own, other, base)? } else { 0 };
         let mut versions: Vec<(Version, Source)> =
             ours.iter().map(|version| (version.clone(), Source::Own(version.number))).collect();
-        let new: Vec<&Version> = theirs.iter().filter(|version| version.number > parted).collect();
+        let mut new: Vec<&Version> = theirs.iter().filter(|version| version.number > parted).collect();
         if new.is_empty() {
             return Ok(versions);
         }
@@ -149,8 +219,13 @@ impl Joining<'_> {
         }
         let value = self.own.value_in(self.own_state, own, None)?;
         let foreign = self.other.value_in(self.other_state, other, None)?;
-        if own.kind() == other.kind() && value.expose() == foreign.expose() {
-            return Ok(versions);
+        let agree = own.kind() == other.kind() && value.expose() == foreign.expose();
+        if agree {
+            // The newest is here already; what led to it there is not.
+            new.pop();
+            if new.is_empty() {
+                return Ok(versions);
+            }
         }
         // Both wrote: the other side's versions come behind the own ones, under new numbers, and on top of them what is current.
         let mut number = own.version();
@@ -159,12 +234,18 @@ impl Joining<'_> {
             number
         };
         for version in new {
-            let mut version = version.clone();
+            let (mut version, from) = (version.clone(), version.number);
             (version.number, version.repeats) = (next(), None);
-            let from =
-                other.record().versions.iter().find(|old| old.created == version.created && old.sealed_as == version.sealed_as);
-            let from = from.map_or(other.version(), |old| old.number);
             versions.push((version, Source::Other(from)));
+        }
+        let again = |number: u64| {
+            let mut version = ours.last()?.clone();
+            (version.number, version.created, version.repeats) = (number, self.now, Some(version.number));
+            Some((version, Source::Own(own.version())))
+        };
+        if agree {
+            versions.extend(again(next()));
+            return Ok(versions);
         }
         let both_json = own.kind() == Kind::Json && other.kind() == Kind::Json;
         let old = if both_json { self.value_when_parted(own, base, parted) } else { None };
@@ -177,12 +258,8 @@ impl Joining<'_> {
             }
             None => {
                 conflicts.push("value".to_owned());
-                if self.favour == Side::Own
-                    && let Some(current) = ours.last()
-                {
-                    let mut version = current.clone();
-                    (version.number, version.created, version.repeats) = (next(), self.now, Some(current.number));
-                    versions.push((version, Source::Own(current.number)));
+                if self.favour == Side::Own {
+                    versions.extend(again(next()));
                 }
             }
         }

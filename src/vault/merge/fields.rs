@@ -1,11 +1,10 @@
 //! JSON values of two sides, field by field.
 
 use serde_json::{Map, Value};
-use zeroize::Zeroizing;
 
 use super::Side;
 use crate::secret::SecretValue;
-use crate::vault::field::{Wiped, parse_json};
+use crate::vault::field::{Wiped, parse_json, to_bytes};
 
 /// What became of two values, and the dotted paths at which both sides said something else.
 pub(super) struct Joined {
@@ -24,8 +23,7 @@ pub(super) fn join(base: Option<&SecretValue>, own: &SecretValue, other: &Secret
     }
     let mut join = Join { favour, path: Vec::new(), conflicts: Vec::new() };
     let joined = Wiped(join.values(base.as_ref().map(|base| &base.0), Some(&own.0), Some(&other.0))?);
-    let text = serde_json::to_vec(&joined.0).ok()?;
-    Some(Joined { value: SecretValue::new(Zeroizing::new(text)), conflicts: join.conflicts })
+    Some(Joined { value: SecretValue::new(to_bytes(&joined.0).ok()?), conflicts: join.conflicts })
 }
 
 struct Join {

@@ -6,8 +6,14 @@
 
 mod entry;
 mod fields;
+#[cfg(test)]
+mod histories;
+#[cfg(test)]
+mod model;
+mod names;
+mod system;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use entry::{Draft, Source, same, taken};
@@ -15,12 +21,13 @@ use entry::{Draft, Source, same, taken};
 use super::entries::Entry;
 use super::error::{Error, ErrorKind, Result};
 use super::read::{index_damaged, walk};
-use super::write::{put_record, refuse_unknown, remove_entry};
+use super::records::{put_record, take_out};
+use super::write::refuse_unknown;
 use super::{Vault, not_permitted};
 use crate::crypto::Hash;
 use crate::format::keyspace::{self, EntryKey};
 use crate::format::record::{EntryRecord, MAX_LABELS, MAX_VERSIONS, Version};
-use crate::name::{EntryId, Name};
+use crate::name::EntryId;
 use crate::store::{Batch, Revision, Snapshot, Walk};
 
 /// One of two copies.
@@ -45,6 +52,19 @@ pub struct MergeConflict {
     pub other: Option<u64>,
 }
 
+/// An entry that a merge wrote or removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MergedEntry {
+    /// The entry, as it is called now.
+    pub id: EntryId,
+    /// What stays the same whatever it is called.
+    pub uid: [u8; 16],
+    /// The version that is current now; of one that was removed the last one.
+    pub version: u64,
+    /// `added`, `changed` or `removed`.
+    pub what: &'static str,
+}
+
 /// What a merge led to.
 #[derive(Debug, Default)]
 pub struct Merged {
@@ -54,6 +74,8 @@ pub struct Merged {
     pub changed: u64,
     /// Entries that the other side removed.
     pub removed: u64,
+    /// Each of those.
+    pub entries: Vec<MergedEntry>,
     /// What both changed.
     pub conflicts: Vec<MergeConflict>,
     /// How many system records both changed; those of the favoured side stand.
@@ -77,6 +99,21 @@ struct Joining<'a> {
     base: Option<Ancestor<'a>>,
     favour: Side,
     now: u64,
+}
+
+/// What is to become of an entry.
+struct Plan<'e> {
+    draft: Draft,
+    /// As it is on the own side, where it is there.
+    own: Option<&'e Entry>,
+    other: &'e Entry,
+}
+
+impl Plan<'_> {
+    /// Whether it is there and gets another name.
+    fn moves(&self) -> bool {
+        self.own.is_some_and(|own| *own.id() != self.draft.id)
+    }
 }
 
 type ByUid = BTreeMap<[u8; 16], Entry>;
@@ -243,17 +280,10 @@ impl Joining<'_> {
         let mut merged = Merged::default();
         // Removed there, and as it was here.
         let gone = |(uid, entry): &(&[u8; 16], &Entry)| !other.contains_key(*uid) && old(uid).is_some_and(|old| same(old, entry));
-        let removed: BTreeSet<[u8; 16]> = own.iter().filter(gone).map(|(uid, _)| *uid).collect();
-        for uid in &removed {
-            if let Some(entry) = own.get(uid) {
-                remove_entry(batch, entry);
-                merged.removed += 1;
-            }
-        }
-        let mut names: HashSet<EntryId> =
-            own.iter().filter(|(uid, _)| !removed.contains(*uid)).map(|(_, entry)| entry.id().clone()).collect();
+        let removed: BTreeMap<[u8; 16], &Entry> = own.iter().filter(gone).map(|(uid, entry)| (*uid, entry)).collect();
+        let mut alive: BTreeSet<[u8; 16]> = own.keys().filter(|uid| !removed.contains_key(*uid)).copied().collect();
         let mut by_name: BTreeMap<&EntryId, &Entry> = BTreeMap::new();
-        for (uid, entry) in own.iter().filter(|(uid, _)| !removed.contains(*uid)) {
+        for (uid, entry) in own.iter().filter(|(uid, _)| !removed.contains_key(*uid)) {
             // Those that the other side has too are joined with their own counterpart alone.
             if !other.contains_key(uid) {
                 by_name.insert(entry.id(), entry);
@@ -262,77 +292,101 @@ impl Joining<'_> {
                 }
             }
         }
+        let mut plans = Vec::new();
         for (uid, theirs) in &other {
             let Some(ours) = own.get(uid) else { continue };
-            if same(ours, theirs) || old(uid).is_some_and(|old| same(old, theirs)) {
+            if self.alike(ours, theirs, old(uid))? || old(uid).is_some_and(|old| same(old, theirs)) {
                 continue;
             }
-            let mut draft = self.join(ours, theirs, old(uid))?;
-            if draft.id != *ours.id() {
-                if names.insert(draft.id.clone()) {
-                    names.remove(ours.id());
-                } else {
-                    draft.id = ours.id().clone();
-                    draft.conflicts.push("name".to_owned());
-                }
-            }
-            self.put(batch, draft, Some(ours), theirs, &mut merged)?;
-            merged.changed += 1;
+            plans.push(Plan { draft: self.join(ours, theirs, old(uid))?, own: Some(ours), other: theirs });
         }
-        // What is new comes last: a name that it has may have become free by then.
         for (uid, theirs) in other.iter().filter(|(uid, _)| !own.contains_key(*uid)) {
             if old(uid).is_some_and(|old| same(old, theirs)) {
                 // Removed here, and as it was there.
                 continue;
             }
-            if let Some(ours) = by_name.remove(theirs.id()) {
-                let draft = self.join(ours, theirs, None)?;
-                self.put(batch, draft, Some(ours), theirs, &mut merged)?;
-                merged.changed += 1;
-                continue;
-            }
-            let mut draft = taken(theirs);
-            if !names.insert(draft.id.clone()) {
-                draft.id = free(&draft.id, &mut names)?;
-                draft.conflicts.push("name".to_owned());
-            }
+            let twin = by_name.remove(theirs.id());
+            let mut draft = match twin {
+                Some(ours) => self.join(ours, theirs, None)?,
+                None => taken(theirs),
+            };
             if old(uid).is_some() {
                 draft.conflicts.push("removed".to_owned());
             }
-            self.put(batch, draft, None, theirs, &mut merged)?;
-            merged.added += 1;
+            plans.push(Plan { draft, own: twin, other: theirs });
+        }
+        let planned: BTreeSet<[u8; 16]> = plans.iter().filter_map(|plan| Some(plan.own?.record().uid)).collect();
+        let left = own.iter().filter(|(uid, _)| !removed.contains_key(*uid) && !planned.contains(*uid));
+        names::settle(&mut plans, left.map(|(_, entry)| entry.id().clone()).collect())?;
+        // All that leaves its place goes before anything is put there: names may be exchanged.
+        let moved = plans.iter().filter(|plan| plan.moves()).filter_map(|plan| plan.own);
+        for entry in removed.values().copied().chain(moved) {
+            take_out(batch, entry);
+        }
+        merged.removed = removed.len() as u64;
+        merged.entries.extend(removed.values().map(|entry| MergedEntry {
+            id: entry.id().clone(),
+            uid: *entry.uid(),
+            version: entry.version(),
+            what: "removed",
+        }));
+        // Made on both sides under one name: what the other side keeps of its own belongs to ours from now on.
+        let mut twins: BTreeMap<[u8; 16], [u8; 16]> = BTreeMap::new();
+        for plan in plans {
+            match plan.own {
+                Some(own) => {
+                    twins.insert(plan.other.record().uid, own.record().uid);
+                    merged.changed += 1;
+                }
+                None => {
+                    alive.insert(plan.other.record().uid);
+                    merged.added += 1;
+                }
+            }
+            self.put(batch, plan, &mut merged)?;
         }
         self.exposures(batch)?;
-        merged.system_conflicts = self.system(batch)?;
+        merged.system_conflicts = self.system(batch, &alive, &twins)?;
         Ok(merged)
     }
 
-    /// Puts an entry as it is to be; every value that moves is opened and sealed anew.
-    fn put(&self, batch: &mut Batch, draft: Draft, own: Option<&Entry>, other: &Entry, merged: &mut Merged) -> Result<()> {
-        let Draft { id, mut record, mut versions, conflicts } = draft;
+    /// Puts an entry as it is to be; every value that moves is opened and sealed anew. What was at another place is gone by then.
+    fn put(&self, batch: &mut Batch, plan: Plan<'_>, merged: &mut Merged) -> Result<()> {
+        let stays = plan.own.filter(|_| !plan.moves());
+        let Plan { draft: Draft { id, mut record, mut versions, conflicts }, own, other } = plan;
         if record.tags.len() > MAX_LABELS || record.meta.len() > MAX_LABELS {
             return Err(Error::usage(format!("'{id}' would have more than 64 tags or pairs of metadata")));
         }
+        let with_value = |what: &str| what == "value" || what.starts_with('#');
+        let newest =
+            |from: fn(&Source) -> bool| versions.iter().rfind(|(_, source)| from(source)).map(|(version, _)| version.number);
+        let sides = [newest(|source| matches!(source, Source::Own(_))), newest(|source| matches!(source, Source::Other(_)))];
+        // What both sides hold now stays however few versions are kept, if it cannot be joined.
+        let in_conflict = conflicts.iter().any(|what| with_value(what));
+        let is_kept = |number| number == record.current || in_conflict && sides.contains(&Some(number));
         let keep = self.own.options.keep_versions.clamp(1, MAX_VERSIONS);
-        versions.drain(..versions.len().saturating_sub(keep));
+        let mut surplus = versions.len().saturating_sub(keep);
+        versions.retain(|(version, _)| {
+            let goes = surplus > 0 && !is_kept(version.number);
+            surplus -= usize::from(goes);
+            !goes
+        });
+        let other_side = match self.favour {
+            Side::Own => sides[1],
+            Side::Other => sides[0],
+        };
+        let other_side = other_side.filter(|number| *number != record.current);
         record.uid = own.map_or(record.uid, |own| own.record().uid);
         let compartment = self.own.compartment(record.category.as_ref(), &id);
         let key = self.own.keys.data().newest(&compartment).ok_or_else(not_permitted)?.number;
-        let stays = own.filter(|own| *own.id() == id);
-        let last_other = versions.iter().rev().find(|(_, source)| matches!(source, Source::Other(_)));
-        let last_other = last_other.map(|(version, _)| version.number).filter(|number| *number != record.current);
-        match (own, stays) {
-            (Some(own), None) => {
-                remove_entry(batch, own);
-                batch.count_entries(1);
-            }
-            (Some(own), Some(_)) => {
+        match stays {
+            Some(own) => {
                 let kept: BTreeSet<u64> = versions.iter().map(|(version, _)| version.number).collect();
                 for version in own.record().versions.iter().filter(|version| !kept.contains(&version.number)) {
                     batch.delete(keyspace::value(&id, version.number));
                 }
             }
-            (None, _) => batch.count_entries(1),
+            None => batch.count_entries(1),
         }
         record.versions.clear();
         for (mut version, source) in versions {
@@ -352,10 +406,11 @@ impl Joining<'_> {
         }
         record.current = record.versions.last().map_or(0, |last: &Version| last.number);
         put_record(batch, &id, &record, stays.map(Entry::record));
-        let with_value = |what: &str| what == "value" || what.starts_with('#');
+        let what = if own.is_some() { "changed" } else { "added" };
+        merged.entries.push(MergedEntry { id: id.clone(), uid: record.uid, version: record.current, what });
         merged
             .conflicts
-            .extend(conflicts.iter().map(|what| conflict(&id, what, record.current, last_other.filter(|_| with_value(what)))));
+            .extend(conflicts.iter().map(|what| conflict(&id, what, record.current, other_side.filter(|_| with_value(what)))));
         Ok(())
     }
 
@@ -368,55 +423,8 @@ impl Joining<'_> {
             Ok(Walk::Continue(()))
         })
     }
-
-    /// System records, each as a whole. Returns how many both sides changed.
-    fn system(&self, batch: &mut Batch) -> Result<u64> {
-        let (own, other) = (self.own.system_all(self.own_state)?, self.other.system_all(self.other_state)?);
-        let base = match &self.base {
-            Some(base) => base.vault.system_all(base.state.as_ref()).unwrap_or_default(),
-            None => BTreeMap::new(),
-        };
-        let mut conflicts = 0;
-        for key in own.keys().chain(other.keys()).collect::<BTreeSet<_>>() {
-            let (ours, theirs, old) = (own.get(key), other.get(key), base.get(key));
-            let known = self.base.is_some();
-            if ours == theirs || (known && old == theirs) || (!known && theirs.is_none()) {
-                continue;
-            }
-            let one_sided = (known && old == ours) || ours.is_none();
-            if !one_sided {
-                conflicts += 1;
-                if self.favour == Side::Own {
-                    continue;
-                }
-            }
-            match theirs {
-                Some(content) => {
-                    let (kind, name) = keyspace::parse_system(key)?;
-                    self.own.system_put_in(batch, kind, name, content)?;
-                }
-                None => batch.delete(key.clone()),
-            }
-        }
-        Ok(conflicts)
-    }
 }
 
 fn conflict(id: &EntryId, what: &str, version: u64, other: Option<u64>) -> MergeConflict {
     MergeConflict { id: id.clone(), what: what.to_owned(), version, other }
-}
-
-/// A name that is not taken, for an entry whose own is.
-fn free(id: &EntryId, names: &mut HashSet<EntryId>) -> Result<EntryId> {
-    for number in 2_u64.. {
-        let mark = format!(" ({number})");
-        let most = Name::LIMIT - mark.len();
-        let text: String = id.name.as_str().chars().take(most).collect();
-        let name = Name::parse(&format!("{}{mark}", text.trim_end())).map_err(|error| Error::name("name", error))?;
-        let free = EntryId { environment: id.environment.clone(), name };
-        if names.insert(free.clone()) {
-            return Ok(free);
-        }
-    }
-    Err(index_damaged())
 }
