@@ -4,12 +4,15 @@
 //! This file and those below it are the ones of the library in which `unsafe` is allowed; each block has its reason.
 #![allow(unsafe_code)]
 
+mod descriptors;
 mod memory;
 mod signals;
 mod start;
 mod terminal;
 mod wiping;
 
+#[cfg(target_os = "linux")]
+pub use descriptors::is_same_open;
 pub use memory::{LockedMemory, Protection};
 pub use signals::{
     Signals, Undisturbed, endings, hear_signals, read_terminal_without_stop, restore_terminal_when_ended, stop_self, undisturbed,

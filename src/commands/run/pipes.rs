@@ -14,8 +14,12 @@
 //! Two that open the name within the some hundred microseconds that the new pipe takes to get there have the same one. They are seen, because inotify
 //! tells of each that opens and closes, and neither gets anything: half a value would be worse than none. One that is held up by the system between
 //! looking the name up and opening it, for longer than a pipe settles, can be too late to be seen in time. That it happened is said when the program
-//! has ended. inotify makes one event of two equal ones in a row; so the directory is watched as well, and an event of it stands between them. Only if
-//! both are opened on two processors within the same instant one is not counted, and is then when it closes what it has.
+//! has ended.
+//!
+//! inotify makes one event of two equal ones in a row; so the directory is watched as well, and an event of it stands between them, unless both are opened
+//! on two processors within the same instant. Such two mostly read the end, and close, within the same instant too. So before a pipe is written, the
+//! descriptors of all processes are looked through for a second one that somebody else opened. That needs a system that lets one compare them
+//! (`kcmp(2)`; some containers do not), and does not see programs of other users.
 
 use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions};
@@ -183,7 +187,7 @@ impl Pipes {
                 self.pipes[at].state = State::Settling { opened, since: now };
             }
             State::Settling { since, .. } if now >= since + SETTLE => match opened - self.pipes[at].closed {
-                ..=1 => {
+                ..=1 if !self.is_open_twice(at) => {
                     let pipe = &mut self.pipes[at];
                     pipe.state = State::Writing(0);
                     // Another one that comes from now on is one too many.
@@ -204,6 +208,25 @@ impl Pipes {
             _ => {}
         }
         true
+    }
+
+    /// Whether two have the pipe that each opened it: not one that has it twice, or has passed it on.
+    fn is_open_twice(&self, at: usize) -> bool {
+        let Ok(pipe) = rustix::fs::stat(&self.pipes[at].own) else { return false };
+        let is_pipe = |path: &Path| {
+            // Only what was opened in this directory is asked what it is: to ask can take long, of a file that is far away.
+            std::fs::read_link(path).is_ok_and(|target| target.starts_with(&self.directory))
+                && rustix::fs::stat(path).is_ok_and(|found| (found.st_dev, found.st_ino) == (pipe.st_dev, pipe.st_ino))
+        };
+        let mut readers = numbers(Path::new("/proc")).filter(|&process| process != std::process::id()).flat_map(|process| {
+            let place = PathBuf::from(format!("/proc/{process}/fd"));
+            numbers(&place)
+                .filter(|fd: &i32| is_pipe(&place.join(fd.to_string())))
+                .map(move |fd| (process, fd))
+                .collect::<Vec<_>>()
+        });
+        let Some(first) = readers.next() else { return false };
+        readers.any(|other| crate::process::is_same_open(first, other) == Some(false))
     }
 
     /// Writes what the pipe takes now; `None` if that was all, or nobody reads.
@@ -271,6 +294,11 @@ impl Serving {
         drop(self.stop);
         self.thread.join().unwrap_or_default()
     }
+}
+
+/// The numbers that entries of a directory have as their names.
+fn numbers<N: std::str::FromStr>(directory: &Path) -> impl Iterator<Item = N> + use<N> {
+    std::fs::read_dir(directory).into_iter().flatten().filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
 }
 
 fn open(path: &Path, read: bool, write: bool) -> io::Result<File> {
