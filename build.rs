@@ -15,14 +15,15 @@ fn main() {
     std::fs::write(out.join("words.txt"), words).expect("OUT_DIR is writable");
 
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    println!("cargo::rerun-if-env-changed=VAULT_KEEP_SYMBOLS");
+    if variable("CARGO_CFG_TARGET_OS") == "linux" && variable("PROFILE") == "release" && variable("VAULT_KEEP_SYMBOLS").is_empty()
+    {
+        println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
+    }
     let native = variable("HOST") == variable("TARGET");
     if native && variable("CARGO_CFG_TARGET_OS") == "linux" && variable("CARGO_CFG_TARGET_ENV") == "gnu" {
         link_support_library(&out);
         order_functions();
-        println!("cargo::rerun-if-env-changed=VAULT_KEEP_SYMBOLS");
-        if variable("PROFILE") == "release" && variable("VAULT_KEEP_SYMBOLS").is_empty() {
-            println!("cargo::rustc-link-arg-bins=-Wl,--strip-all");
-        }
         println!("cargo::rerun-if-env-changed=VAULT_PIE");
         if variable("VAULT_PIE").is_empty() {
             println!("cargo::rustc-link-arg-bins=-no-pie");

@@ -25,7 +25,7 @@ pub use gcm::{GCM_NONCE, open_gcm};
 pub use hash::{Hash, Hasher, hmac_sha256, keyed_hash, same, sha256};
 pub use kdf::{Argon2Cost, Argon2Problem, argon2id};
 pub use otp::{OtpHash, otp_number};
-pub use password::{bcrypt_cost, bcrypt_verify, password_hash};
+pub use password::{BCRYPT_MAX_COST, bcrypt_cost, bcrypt_verify, password_hash};
 pub use session::{Claims, SessionKeys};
 pub use sign::{Signer, Verifier};
 pub use transcript::Transcript;

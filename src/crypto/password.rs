@@ -28,6 +28,10 @@ pub fn password_hash(
     Ok(hash)
 }
 
+/// The highest cost of bcrypt that is taken over and compared: half a second of work. Each more is twice as long, and what an export says must not stop
+/// the server for hours.
+pub const BCRYPT_MAX_COST: u32 = 14;
+
 /// The cost of a verifier of bcrypt, a power of two; `None` if the text is none of a kind that is compared here.
 pub fn bcrypt_cost(text: &str) -> Option<u32> {
     // `$2x$` marks what one program once made wrong; comparing does not know it from the others.
@@ -40,8 +44,7 @@ pub fn bcrypt_cost(text: &str) -> Option<u32> {
 /// why such a verifier is replaced when its password is seen.
 pub fn bcrypt_verify(password: &Passphrase, suffix: &str, pepper: Option<&PepperSecret>, text: &str) -> bool {
     let Ok(parts) = text.parse::<bcrypt::HashParts>() else { return false };
-    // Twice as long with each: what an export says must not stop the server for hours.
-    if parts.get_cost() > 16 {
+    if parts.get_cost() > BCRYPT_MAX_COST {
         return false;
     }
     let mut input = Zeroizing::new(Vec::with_capacity(72 + 1));

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use zeroize::Zeroizing;
 
 use super::{Foreign, ForeignDatum, Unread, datum_id};
-use crate::crypto::{GCM_NONCE, bcrypt_cost, open_gcm};
+use crate::crypto::{BCRYPT_MAX_COST, GCM_NONCE, bcrypt_cost, open_gcm};
 use crate::format::user::MAX_TYPE;
 use crate::secret::DataKey;
 use crate::vault::error::{Error, Result};
@@ -16,9 +16,6 @@ use crate::vault::field::Wiped;
 use crate::vault::foreign::from_hex;
 use crate::vault::otp::base32;
 use crate::vault::users::{MAX_DATA, MAX_VALUE, UserName, email_fault, name_fault};
-
-/// The highest cost of bcrypt that is taken over: half a second of work.
-const MAX_COST: u32 = 14;
 
 /// Users of another service as they were read.
 pub struct Export {
@@ -113,7 +110,9 @@ fn read_user(fields: &Fields<'_>) -> Read<Foreign> {
     let verifier = fields.required(&["hashed_password", "password"])?;
     match bcrypt_cost(verifier) {
         None => return Err("what the password is compared with is not of bcrypt".to_owned()),
-        Some(cost) if cost > MAX_COST => return Err(format!("bcrypt of cost {cost}: {MAX_COST} is the most that is taken over")),
+        Some(cost) if cost > BCRYPT_MAX_COST => {
+            return Err(format!("bcrypt of cost {cost}: {BCRYPT_MAX_COST} is the most that is taken over"));
+        }
         Some(_) => {}
     }
     let salt = fields.required(&["salt"])?;
