@@ -7,7 +7,7 @@ use crate::bytes::Bytes;
 use crate::crash::{Expected, Step, change_header, expected_after, found};
 use crate::medium::{Call, Failure, Fault, Medium, Then};
 use crate::random::{Random, each_case};
-use crate::sample::{COMPACTING, PLAIN, SAMPLE, commit};
+use crate::sample::{COMPACTING, HASTY, PLAIN, SAMPLE, commit};
 use crate::state::{Name, State};
 
 const EINTR: i32 = 4;
@@ -211,7 +211,7 @@ fn a_read_only_medium_is_read() {
 fn a_place_that_never_agrees_with_its_file_is_given_up() {
     // A file system whose inode numbers differ between descriptor and path must not make a writer spin for ever.
     let medium = Medium::new(State::with_vault(Bytes::new(&scenes()[0].state.vault().unwrap().to_vec())));
-    let store = SAMPLE.open(medium.place()).unwrap();
+    let store = SAMPLE.open_with(medium.place(), Default::default(), HASTY).unwrap();
     medium.pretend_replaced(true);
     let result = store.begin().map(drop);
     assert!(matches!(result, Err(StoreError::Busy | StoreError::Replaced)), "{result:?}");

@@ -17,9 +17,11 @@ use zeroize::Zeroizing;
 pub type Contents = BTreeMap<Vec<u8>, Vec<u8>>;
 
 /// Never compacts by itself; does not wait long for a lock that nobody releases.
-pub const PLAIN: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), compact: false, cached_nodes: 256 };
+pub const PLAIN: FileOptions = FileOptions { lock_timeout: Duration::from_secs(60), compact: false, cached_nodes: 256 };
+/// Does not wait long for a lock that it will not get.
+pub const HASTY: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), ..PLAIN };
 /// Compacts by itself.
-pub const COMPACTING: FileOptions = FileOptions { lock_timeout: Duration::from_millis(20), compact: true, cached_nodes: 256 };
+pub const COMPACTING: FileOptions = FileOptions { compact: true, ..PLAIN };
 
 /// A vault with fixed keys.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use vault::store::file::FileStore;
 use vault::store::{Committed, Store, StoreError};
 
 use crate::medium::{Call, Failure, Fault, Medium, Then};
-use crate::sample::{Changes, Contents, SAMPLE, apply, commit, contents, contents_of};
+use crate::sample::{Changes, Contents, HASTY, PLAIN, SAMPLE, apply, commit, contents, contents_of};
 use crate::state::State;
 
 fn put(key: u8, value: u8) -> Changes {
@@ -128,7 +128,7 @@ fn a_writer_that_waited_goes_on_in_the_file_that_was_renamed_over_its_own() {
 fn one_writer_at_a_time() {
     let [_, (state, _)] = states();
     let medium = Medium::new(state);
-    let [first, second] = [(); 2].map(|()| SAMPLE.open(medium.place()).unwrap());
+    let [first, second] = [PLAIN, HASTY].map(|options| SAMPLE.open_with(medium.place(), Default::default(), options).unwrap());
     let transaction = first.begin().unwrap();
     assert!(matches!(second.begin().map(drop), Err(StoreError::Busy)));
     assert!(matches!(second.compact(1), Err(StoreError::Busy)));
@@ -137,7 +137,7 @@ fn one_writer_at_a_time() {
     commit(&first, &put(1, 2)).unwrap();
     // A reader's key does not write.
     let file = vault::store::file::OpenedFile::open(&medium).unwrap();
-    let reader = FileStore::new(medium.place(), file, SAMPLE.reading_keys(), Default::default(), crate::sample::PLAIN).unwrap();
+    let reader = FileStore::new(medium.place(), file, SAMPLE.reading_keys(), Default::default(), PLAIN).unwrap();
     assert!(matches!(reader.begin().map(drop), Err(StoreError::ReadOnlyKey)));
     assert_eq!(contents(&reader).unwrap(), contents(&first).unwrap());
 }

@@ -87,7 +87,7 @@ pub fn context<'a>(keys: &'a FileKeys, header: &UnverifiedHeader) -> RecordConte
 /// Opens bytes as a vault file in memory.
 pub fn open(bytes: &[u8], keys: FileKeys) -> Result<(Arc<MemoryPlace>, FileStore), StoreError> {
     let place = MemoryPlace::new(bytes);
-    let options = FileOptions { lock_timeout: Duration::from_millis(20), compact: false, cached_nodes: 256 };
+    let options = FileOptions { lock_timeout: Duration::from_secs(60), compact: false, cached_nodes: 256 };
     let file = OpenedFile::open(place.as_ref())?;
     FileStore::new(place.clone(), file, keys, Known::default(), options).map(|store| (place, store))
 }
