@@ -364,6 +364,9 @@ fn what_the_settings_say_must_make_sense() {
     std::fs::create_dir_all(sandbox.path("config/vault")).unwrap();
     let configuration = "[serve]\nsmtp-server = \"::1\"\nsmtp-port = 465\nemail-from = \"vault@example.org\"\nsmtp-username = \"vault\"\nsmtp-password-file = \"password\"\n";
     std::fs::write(sandbox.path("config/vault/config.toml"), configuration).unwrap();
+    // A path in the configuration begins where that is.
+    serve(&sandbox, &[]).run().fails(13, "config/vault/password");
+    std::fs::rename(sandbox.path("work/password"), sandbox.path("config/vault/password")).unwrap();
     let server = Server::start(&sandbox, &[]);
     assert!(server.log().contains("mail leaves by [::1]:465"), "{}", server.log());
     drop(server);
@@ -372,7 +375,7 @@ fn what_the_settings_say_must_make_sense() {
     assert!(server.log().contains("mail leaves by [::1]:2525"), "{}", server.log());
     let argument = configuration.replace("smtp-password-file", "smtp-password");
     std::fs::write(sandbox.path("config/vault/config.toml"), argument).unwrap();
-    serve(&sandbox, &[]).run().fails(2, "SMTP_USERNAME and SMTP_PASSWORD");
+    serve(&sandbox, &[]).run().fails(2, "smtp-password");
 }
 
 /// Run by the test below, in a process of its own.
