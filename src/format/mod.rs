@@ -8,6 +8,8 @@ pub mod exposure;
 pub mod foreign;
 pub mod header;
 pub mod keyspace;
+mod kind;
+mod listing;
 pub mod padding;
 pub mod page;
 pub mod record;
@@ -17,6 +19,7 @@ pub mod slot;
 pub mod stream;
 pub mod token;
 pub mod user;
+mod value;
 
 use crate::crypto::CryptoError;
 

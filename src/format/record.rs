@@ -1,18 +1,18 @@
-//! Entry records, listing records and sealed values (SPEC, section 6).
+//! Entry records (SPEC, section 6).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use minicbor::Decoder;
 use zeroize::Zeroizing;
 
+use super::FormatError;
 use super::cbor::{self, Unknown, array, array_len, malformed, read_map};
+pub use super::kind::Kind;
+pub use super::listing::Listing;
 use super::rotation::Rotations;
-use super::slot::{NumberedKey, is_compartment};
-use super::{FormatError, padding};
-use crate::crypto::keys::label;
-use crate::crypto::{self, Transcript};
+use super::slot::is_compartment;
+pub use super::value::{MAX_VALUE, ValueContext};
 use crate::name::{Category, Tag};
-use crate::secret::{DataKey, SecretValue};
 
 /// The most versions that an entry keeps.
 pub const MAX_VERSIONS: usize = 100;
@@ -20,52 +20,9 @@ pub const MAX_VERSIONS: usize = 100;
 pub const MAX_LABELS: usize = 64;
 /// The longest metadata value, in bytes.
 pub const MAX_META: usize = 4096;
-/// The longest value.
-pub const MAX_VALUE: usize = 16 << 20;
 
 /// The optional field of an entry record that holds what is remembered of rotations.
 const ROTATIONS: u64 = 129;
-
-/// What kind of value was stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    /// Bytes that are not text.
-    Bytes,
-    /// UTF-8 text.
-    Text,
-    /// JSON text.
-    Json,
-}
-
-impl Kind {
-    /// The word that listings and exports use.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Bytes => "bytes",
-            Self::Text => "text",
-            Self::Json => "json",
-        }
-    }
-
-    /// The kind of a value that nobody calls JSON: text if it is UTF-8.
-    pub fn of(value: &[u8]) -> Self {
-        if std::str::from_utf8(value).is_ok() { Self::Text } else { Self::Bytes }
-    }
-
-    pub(super) fn from_number(number: u64) -> Result<Self, FormatError> {
-        match number {
-            0 => Ok(Self::Bytes),
-            1 => Ok(Self::Text),
-            2 => Ok(Self::Json),
-            _ => Err(FormatError::Newer("a value is of a kind that this version does not know".to_owned())),
-        }
-    }
-
-    /// The kind that [`word`](Self::word) calls so.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Bytes, Self::Text, Self::Json].into_iter().find(|kind| kind.word() == word)
-    }
-}
 
 /// A version of an entry, without its value.
 #[derive(Clone, PartialEq, Eq)]
@@ -306,94 +263,6 @@ fn read_version(d: &mut Decoder<'_>) -> Result<Version, FormatError> {
             Ok(Version { number, created, kind, key, compartment, sealed_as: sealed_as.unwrap_or(number), repeats, unknown })
         }
         _ => Err(malformed()),
-    }
-}
-
-/// What a listing needs of an entry beyond its name.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub struct Listing {
-    /// When the entry expires.
-    pub expires: Option<u64>,
-    unknown: Unknown,
-}
-
-impl Listing {
-    /// A listing record.
-    pub fn new(expires: Option<u64>) -> Self {
-        Self { expires, unknown: Unknown::default() }
-    }
-
-    /// The encoded record.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        cbor::encode(16, |e| {
-            e.map(u64::from(self.expires.is_some()) + self.unknown.count())?;
-            if let Some(expires) = self.expires {
-                e.u8(1)?.u64(expires)?;
-            }
-            e.writer_mut().extend_from_slice(self.unknown.bytes());
-            Ok(())
-        })
-    }
-
-    /// Reads a listing record.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        // Nearly all of them are the empty map; a listing of many names must not pay for the general case.
-        if bytes == [0xa0] {
-            return Ok(Self::default());
-        }
-        let read = |d: &mut Decoder<'_>| {
-            let mut listing = Self::default();
-            listing.unknown = read_map(d, |field, d| {
-                match field {
-                    1 => listing.expires = Some(d.u64()?),
-                    _ => return Ok(false),
-                }
-                Ok(true)
-            })?;
-            Ok(listing)
-        };
-        cbor::decode(bytes, read, Self::encode)
-    }
-}
-
-/// What a sealed value is bound to, so that it opens nowhere else.
-pub struct ValueContext<'a> {
-    /// The vault's id.
-    pub id: &'a [u8; 16],
-    /// The entry.
-    pub uid: &'a [u8; 16],
-    /// The number under which the version was sealed.
-    pub version: u64,
-    /// The compartment.
-    pub compartment: &'a str,
-}
-
-impl ValueContext<'_> {
-    fn aad(&self, key: u64) -> Transcript {
-        Transcript::new(label::VALUE).bytes(self.id).bytes(self.uid).u64(self.version).bytes(self.compartment.as_bytes()).u64(key)
-    }
-
-    /// Seals a value, padded.
-    pub fn seal(&self, key: &NumberedKey, value: &SecretValue) -> Result<Vec<u8>, FormatError> {
-        if value.expose().len() > MAX_VALUE {
-            return Err(FormatError::TooLarge("a value is at most 16 MiB"));
-        }
-        let padded = padding::pad(value.expose());
-        Ok(crypto::seal(key.key.expose(), self.aad(key.number).as_bytes(), &padded)?)
-    }
-
-    /// Opens a value.
-    pub fn open(&self, key: &DataKey, number: u64, sealed: &[u8]) -> Result<SecretValue, FormatError> {
-        let mut padded =
-            crypto::open(key.expose(), self.aad(number).as_bytes(), sealed).map_err(|_| FormatError::NotAuthentic("a value"))?;
-        let length = padding::unpad(&padded)?.len();
-        if length > MAX_VALUE {
-            return Err(FormatError::Malformed("a value is longer than the format allows"));
-        }
-        // The value stands behind its length, a u64.
-        padded.copy_within(8..8 + length, 0);
-        padded.truncate(length);
-        Ok(SecretValue::new(padded))
     }
 }
 

@@ -5,7 +5,7 @@ use zeroize::Zeroizing;
 
 use super::FormatError;
 use super::cbor::{self, Unknown, Writer, Written, array, array_len, malformed, read_map};
-use super::record::Kind;
+use super::kind::Kind;
 use crate::name::{EntryId, Environment, Name};
 use crate::secret::SecretValue;
 
