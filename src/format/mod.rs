@@ -4,6 +4,7 @@
 
 pub mod cbor;
 pub mod commit;
+mod datum;
 pub mod exposure;
 pub mod foreign;
 pub mod header;
@@ -15,6 +16,7 @@ pub mod page;
 pub mod record;
 pub mod rotation;
 pub mod schedule;
+mod sign_in;
 pub mod slot;
 pub mod stream;
 pub mod token;

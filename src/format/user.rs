@@ -1,10 +1,12 @@
-//! Records of users of the server, of their attempts to sign in, and of what they keep (SPEC, section 6).
+//! Records of users of the server (SPEC, section 6).
 
 use minicbor::Decoder;
 use zeroize::Zeroizing;
 
 use super::FormatError;
-use super::cbor::{self, Unknown, Writer, Written, array, array_len, malformed, read_map};
+use super::cbor::{self, Unknown, array, array_len, malformed, read_map};
+pub use super::datum::{Datum, MAX_TYPE};
+pub use super::sign_in::{MAX_FAILURES, MAX_STRANGERS, SignIn, Stranger, Strangers};
 use crate::secret::{DataKey, OtpKey};
 
 /// Longest name, in bytes.
@@ -15,8 +17,6 @@ pub const MAX_EMAIL: usize = 254;
 pub const MAX_KEYS: usize = 4096;
 /// Most recovery codes.
 pub const MAX_RECOVERY: usize = 32;
-/// Longest type of a record of a user's data, in bytes.
-pub const MAX_TYPE: usize = 255;
 /// Longest text of a foreign verifier and of what follows its password, in bytes.
 const MAX_FOREIGN: usize = 1024;
 /// Lengths of the secrets of one-time codes, in bytes.
@@ -315,201 +315,6 @@ fn read_recovery(d: &mut Decoder<'_>) -> Result<Vec<[u8; 32]>, FormatError> {
     (0..length).map(|_| array(d)).collect()
 }
 
-/// Most failures that are remembered: the next one locks.
-pub const MAX_FAILURES: usize = 4;
-/// Most names that share a record of strangers.
-pub const MAX_STRANGERS: usize = 8;
-
-/// What is kept of attempts to sign in under the name of a user.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SignIn {
-    /// When attempts failed, in milliseconds, ascending.
-    pub failures: Vec<u64>,
-    /// Until when no attempt is heard.
-    pub locked_until: u64,
-    /// Until when a code completes the sign-in.
-    pub pending_until: u64,
-    /// From where.
-    pub pending_from: [u8; 8],
-    /// The step of the newest code that was taken.
-    pub step: u64,
-    /// The last sign-in.
-    pub last: u64,
-}
-
-impl SignIn {
-    /// The kind of the system records.
-    pub const RECORD: &'static str = "sign-in";
-
-    /// The record's bytes; what is zero or empty is not stated.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        cbor::encode(128, |e| {
-            let numbers = [(1, self.locked_until), (2, self.pending_until)];
-            let later = [(4, self.step), (5, self.last)];
-            let stated = numbers.iter().chain(&later).filter(|(_, number)| *number != 0).count()
-                + usize::from(!self.failures.is_empty())
-                + usize::from(self.pending_from != [0; 8]);
-            e.map(stated as u64)?;
-            if !self.failures.is_empty() {
-                write_times(e.u8(0)?, &self.failures)?;
-            }
-            for (key, number) in numbers.into_iter().filter(|(_, number)| *number != 0) {
-                e.u8(key)?.u64(number)?;
-            }
-            if self.pending_from != [0; 8] {
-                e.u8(3)?.bytes(&self.pending_from)?;
-            }
-            for (key, number) in later.into_iter().filter(|(_, number)| *number != 0) {
-                e.u8(key)?.u64(number)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Reads the record's bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        cbor::decode(bytes, Self::read, Self::encode)
-    }
-
-    fn read(d: &mut Decoder<'_>) -> Result<Self, FormatError> {
-        let mut state = Self::default();
-        let unknown = read_map(d, |field, d| {
-            match field {
-                0 => state.failures = read_times(d)?,
-                1 => state.locked_until = d.u64()?,
-                2 => state.pending_until = d.u64()?,
-                3 => state.pending_from = array(d)?,
-                4 => state.step = d.u64()?,
-                5 => state.last = d.u64()?,
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        // It is short-lived: nothing optional was ever foreseen in it.
-        if unknown.count() > 0 { Err(malformed()) } else { Ok(state) }
-    }
-}
-
-fn write_times(e: &mut Writer<'_>, times: &[u64]) -> Written {
-    e.array(times.len() as u64)?;
-    for time in times {
-        e.u64(*time)?;
-    }
-    Ok(())
-}
-
-fn read_times(d: &mut Decoder<'_>) -> Result<Vec<u64>, FormatError> {
-    let length = array_len(d)?;
-    if length > MAX_FAILURES as u64 {
-        return Err(malformed());
-    }
-    let times = (0..length).map(|_| Ok(d.u64()?)).collect::<Result<Vec<_>, FormatError>>()?;
-    if times.is_sorted() { Ok(times) } else { Err(malformed()) }
-}
-
-/// What is kept of attempts under a name that is no user's.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Stranger {
-    /// The mark of the name.
-    pub mark: [u8; 16],
-    /// When attempts failed, in milliseconds, ascending.
-    pub failures: Vec<u64>,
-    /// Until when no attempt is heard.
-    pub locked_until: u64,
-}
-
-/// Names that are no user's and whose marks begin alike: so many records, and no more.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Strangers(pub Vec<Stranger>);
-
-impl Strangers {
-    /// The kind of the system records.
-    pub const RECORD: &'static str = "strangers";
-
-    /// The record's bytes.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        cbor::encode(512, |e| {
-            e.map(1)?.u8(0)?.array(self.0.len() as u64)?;
-            for stranger in &self.0 {
-                write_times(e.array(3)?.bytes(&stranger.mark)?, &stranger.failures)?;
-                e.u64(stranger.locked_until)?;
-            }
-            Ok(())
-        })
-    }
-
-    /// Reads the record's bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let strangers = cbor::decode(bytes, Self::read, Self::encode)?;
-        if (1..=MAX_STRANGERS).contains(&strangers.0.len()) { Ok(strangers) } else { Err(malformed()) }
-    }
-
-    fn read(d: &mut Decoder<'_>) -> Result<Self, FormatError> {
-        let mut strangers = Self::default();
-        let unknown = read_map(d, |field, d| {
-            if field != 0 {
-                return Ok(false);
-            }
-            let length = array_len(d)?;
-            if length > MAX_STRANGERS as u64 {
-                return Err(malformed());
-            }
-            for _ in 0..length {
-                if array_len(d)? != 3 {
-                    return Err(malformed());
-                }
-                strangers.0.push(Stranger { mark: array(d)?, failures: read_times(d)?, locked_until: d.u64()? });
-            }
-            Ok(true)
-        })?;
-        if unknown.count() > 0 { Err(malformed()) } else { Ok(strangers) }
-    }
-}
-
-/// What a user keeps.
-pub struct Datum {
-    /// What it is, in the user's word.
-    pub kind: String,
-    /// The secret.
-    pub value: Zeroizing<String>,
-    /// When it was made, in milliseconds.
-    pub created: u64,
-    /// When it was changed.
-    pub modified: u64,
-}
-
-impl Datum {
-    /// The record's bytes.
-    pub fn encode(&self) -> Zeroizing<Vec<u8>> {
-        cbor::encode(64 + self.kind.len() + self.value.len(), |e| {
-            e.map(4)?.u8(0)?.str(&self.kind)?.u8(1)?.str(&self.value)?;
-            e.u8(2)?.u64(self.created)?.u8(3)?.u64(self.modified)?;
-            Ok(())
-        })
-    }
-
-    /// Reads the record's bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self, FormatError> {
-        let datum = cbor::decode(bytes, Self::read, Self::encode)?;
-        if (1..=MAX_TYPE).contains(&datum.kind.len()) { Ok(datum) } else { Err(malformed()) }
-    }
-
-    fn read(d: &mut Decoder<'_>) -> Result<Self, FormatError> {
-        let mut datum = Self { kind: String::new(), value: String::new().into(), created: 0, modified: 0 };
-        let unknown = read_map(d, |field, d| {
-            match field {
-                0 => d.str()?.clone_into(&mut datum.kind),
-                1 => datum.value = d.str()?.to_owned().into(),
-                2 => datum.created = d.u64()?,
-                3 => datum.modified = d.u64()?,
-                _ => return Ok(false),
-            }
-            Ok(true)
-        })?;
-        if unknown.count() > 0 { Err(malformed()) } else { Ok(datum) }
-    }
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -571,31 +376,5 @@ mod tests {
         let mut newer = bytes.to_vec();
         newer[at + 1] = 3;
         assert!(matches!(User::decode(&newer), Err(FormatError::Newer(_))));
-    }
-
-    #[test]
-    fn attempts_return() {
-        let all =
-            SignIn { failures: vec![1, 2, 2, 3], locked_until: 4, pending_until: 5, pending_from: [6; 8], step: 7, last: 8 };
-        for state in [SignIn::default(), SignIn { step: 1, ..SignIn::default() }, all.clone()] {
-            assert_eq!(SignIn::decode(&state.encode()).unwrap(), state);
-        }
-        assert!(SignIn::decode(&SignIn { failures: vec![2, 1], ..all.clone() }.encode()).is_err());
-        assert!(SignIn::decode(&SignIn { failures: vec![1; 5], ..all }.encode()).is_err());
-        let stranger = Stranger { mark: [1; 16], failures: vec![9], locked_until: 0 };
-        for count in [1, MAX_STRANGERS] {
-            let strangers = Strangers(vec![stranger.clone(); count]);
-            assert_eq!(Strangers::decode(&strangers.encode()).unwrap(), strangers);
-        }
-        assert!(Strangers::decode(&Strangers::default().encode()).is_err());
-        assert!(Strangers::decode(&Strangers(vec![stranger; MAX_STRANGERS + 1]).encode()).is_err());
-    }
-
-    #[test]
-    fn data_return() {
-        let datum = Datum { kind: "note".to_owned(), value: "é".to_owned().into(), created: 1, modified: 2 };
-        let read = Datum::decode(&datum.encode()).unwrap();
-        assert_eq!((read.kind.as_str(), read.value.as_str(), read.created, read.modified), ("note", "é", 1, 2));
-        assert!(Datum::decode(&Datum { kind: String::new(), ..read }.encode()).is_err());
     }
 }
