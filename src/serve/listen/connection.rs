@@ -1,0 +1,101 @@
+//! What becomes of a connection: a handshake, and the protocol, with limits on both.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
+use tokio::time::timeout;
+use tower::Service as _;
+
+use super::Stream;
+use super::addresses::Counted;
+use super::timed::Timed;
+use crate::serve::Server;
+use crate::serve::limits::Peer;
+use crate::serve::tls::Tls;
+
+/// Most bytes of the head of a request.
+const HEAD: usize = 64 << 10;
+/// Most headers of a request.
+const HEADERS: usize = 100;
+/// Most streams of one connection of HTTP/2.
+const STREAMS: u32 = 128;
+/// How many bytes one stream, and one connection of HTTP/2, may send before somebody reads them.
+const STREAM_WINDOW: u32 = 128 << 10;
+const WINDOW: u32 = 1 << 20;
+/// How many bytes of a response wait in a stream of HTTP/2 that does not take them.
+const UNSENT: usize = 64 << 10;
+/// How many streams may be begun and given up by a client, or by the server because of what it says, before the connection ends (CVE-2023-44487).
+const GIVEN_UP: usize = 20;
+/// How long nothing may be said on a connection of HTTP/2.
+const IDLE: Duration = Duration::from_secs(60);
+
+/// A connection that was accepted, for as long as it may be there.
+pub(super) struct Connection {
+    pub(super) server: Arc<Server>,
+    pub(super) router: Router,
+    pub(super) peer: Peer,
+    pub(super) draining: watch::Receiver<bool>,
+    pub(super) _counted: Counted,
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl Connection {
+    pub(super) async fn begin(self, stream: Stream, tls: Option<Arc<Tls>>) {
+        match (stream, tls) {
+            (Stream::Unix(stream), _) => self.serve(stream).await,
+            (Stream::Tcp(stream), None) => self.serve(stream).await,
+            (Stream::Tcp(stream), Some(tls)) => {
+                let handshake = timeout(self.server.settings.handshake_timeout, tls.acceptor().accept(stream)).await;
+                if let Ok(Ok(stream)) = handshake {
+                    self.serve(stream).await;
+                }
+            }
+        }
+    }
+
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+        let _counted = self.server.metrics.connection();
+        let limit = self.server.settings.header_timeout;
+        let (router, peer) = (self.router.clone(), self.peer);
+        let service = service_fn(move |request: hyper::Request<Incoming>| {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            router.clone().call(request)
+        });
+        let mut builder = Builder::new(TokioExecutor::new());
+        builder.http1().timer(TokioTimer::new()).header_read_timeout(limit).max_buf_size(HEAD).max_headers(HEADERS);
+        builder
+            .http2()
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .initial_stream_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(WINDOW)
+            .max_send_buf_size(UNSENT)
+            .max_pending_accept_reset_streams(GIVEN_UP)
+            .max_local_error_reset_streams(GIVEN_UP)
+            .max_header_list_size(HEAD as u32);
+        let (tell, mut idle) = oneshot::channel();
+        let stream = TokioIo::new(Timed::new(stream, limit, IDLE, tell));
+        let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+        let is_to_end = tokio::select! {
+            biased;
+            // Whatever a connection ends with is the client's to see, and no failure of the server.
+            _ = connection.as_mut() => false,
+            _ = self.draining.wait_for(|draining| *draining) => true,
+            Ok(()) = &mut idle => true,
+        };
+        if is_to_end {
+            // What is under way is answered; it is said that nothing more is.
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
