@@ -1,6 +1,7 @@
 //! Verifying every byte of a vault file.
 
-use super::{FileStore, State, commit};
+use super::state::State;
+use super::{FileStore, commit};
 use crate::format::header::UnverifiedHeader;
 use crate::format::{BLOCK, FormatError};
 use crate::store::StoreError;

@@ -6,10 +6,12 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::commit::{self, Appender, find_newest};
+use super::keys::{FileKeys, record_context};
+use super::opened::OpenedFile;
+use super::state::State;
 use super::storage::{FileId, Storage, write_all};
 use super::transaction::FileTransaction;
 use super::tree::{NodeCache, PageReader, Root, TreeWriter};
-use super::{FileKeys, OpenedFile, State, record_context};
 use crate::crypto::Hash;
 use crate::format::commit::{Record, RecordContext};
 use crate::format::header::{Header, UnverifiedHeader};

@@ -3,7 +3,12 @@
 pub mod check;
 pub mod commit;
 mod compact;
+mod facts;
+mod keys;
 pub mod lock;
+mod opened;
+mod snapshot;
+mod state;
 pub mod storage;
 mod transaction;
 pub mod tree;
@@ -12,31 +17,22 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use commit::{Newest, find_newest};
+use commit::Newest;
 pub use compact::Renewal;
-use storage::{FileId, Place, Storage, read_most};
+pub use facts::Facts;
+pub use keys::FileKeys;
+pub use opened::OpenedFile;
+use snapshot::FileSnapshot;
+use state::State;
+use storage::{FileId, Place};
 use transaction::FileTransaction;
-use tree::{NodeCache, PageReader, Root};
+use tree::NodeCache;
 
-use super::{Committed, Revision, Snapshot, Store, StoreError, Transaction, Visit};
-use crate::crypto::keys::IndexKeys;
-use crate::crypto::{Hash, Signer, Verifier};
+use super::{Committed, Revision, Snapshot, Store, StoreError, Transaction};
+use crate::crypto::Hash;
 use crate::format::BLOCK;
 use crate::format::commit::{Record, RecordContext};
-use crate::format::header::{self, Header, UnverifiedHeader};
-use crate::format::page::PageContext;
-
-/// What opens a vault's pages and records, and signs new ones if the slot allows it.
-pub struct FileKeys {
-    /// The vault's id.
-    pub id: [u8; 16],
-    /// Derived from the index key.
-    pub index: IndexKeys,
-    /// Verifies header and records; came out of a slot.
-    pub verifier: Verifier,
-    /// Signs; `None` for a limited slot.
-    pub signer: Option<Signer>,
-}
+use crate::format::header::Header;
 
 /// What is known about a file from outside of it.
 #[derive(Debug, Clone, Copy, Default)]
@@ -66,162 +62,6 @@ impl Default for FileOptions {
 const COMPACT_FLOOR: u64 = 1 << 20;
 /// Above so many live bytes, no everyday commit pays for a rewrite.
 const COMPACT_MOST: u64 = 64 << 20;
-
-/// A file whose header was read and not authenticated.
-pub struct OpenedFile {
-    storage: Arc<dyn Storage>,
-    header: UnverifiedHeader,
-}
-
-impl OpenedFile {
-    /// Opens the file at a place for reading and parses its header.
-    pub fn open(place: &dyn Place) -> Result<Self, StoreError> {
-        Self::open_for(place, false)
-    }
-
-    fn open_for(place: &dyn Place, write: bool) -> Result<Self, StoreError> {
-        let storage = place.open(write).map_err(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => StoreError::Missing,
-            _ => StoreError::Io { doing: if write { "open the vault for writing" } else { "open the vault" }, source: error },
-        })?;
-        let header = read_header(storage.as_ref())?;
-        Ok(Self { storage: storage.into(), header })
-    }
-
-    /// The header, for trying slots.
-    pub fn header(&self) -> &UnverifiedHeader {
-        &self.header
-    }
-}
-
-fn read_header(storage: &dyn Storage) -> Result<UnverifiedHeader, StoreError> {
-    let mut start = read_most(storage, 0, BLOCK as usize).map_err(StoreError::io("read the vault"))?;
-    let length = header::length(&start).map_err(|error| StoreError::from(error).at(0))?;
-    if length > start.len() {
-        let rest = commit::read(storage, start.len() as u64, length - start.len())?;
-        start.extend_from_slice(&rest);
-    }
-    start.truncate(length);
-    UnverifiedHeader::parse(&start).map_err(|error| StoreError::from(error).at(0))
-}
-
-/// A file and its newest commit, both authentic.
-struct State {
-    storage: Arc<dyn Storage>,
-    /// What opens this file: a rewrite may give its successor other ones.
-    keys: Arc<FileKeys>,
-    header: UnverifiedHeader,
-    id: FileId,
-    length: u64,
-    newest: Newest,
-    /// Sequence number of the record before the newest one.
-    previous_sequence: u64,
-    cache: Arc<NodeCache>,
-}
-
-impl State {
-    fn load(file: OpenedFile, keys: &Arc<FileKeys>, cache: Arc<NodeCache>) -> Result<Self, StoreError> {
-        let OpenedFile { storage, header } = file;
-        let keys = keys.clone();
-        let context = record_context(&keys, &header);
-        let find = || {
-            let status = storage.status().map_err(StoreError::io("read the vault"))?;
-            let newest = find_newest(storage.as_ref(), status.length, &context, &keys.verifier, &header.hash())?;
-            Ok((status, newest))
-        };
-        // A writer may undo a commit of which this reader has seen the length: only what is there twice is damage.
-        let (status, newest) = match find() {
-            Err(StoreError::Damaged { .. }) => find()?,
-            found => found?,
-        };
-        header.authenticated(&keys.verifier, &newest.record.header_hash).map_err(|error| StoreError::from(error).at(0))?;
-        let mut previous_sequence = newest.record.sequence.saturating_sub(1);
-        if let (Some(_), Some(offset), Some(hash)) =
-            (newest.record.merged, newest.record.previous_offset, newest.record.previous_hash)
-        {
-            // In a merge the other side may have been ahead.
-            let block = commit::read(storage.as_ref(), offset, BLOCK as usize)?;
-            let previous = context.decode_hashed(&block, offset, &hash).map_err(|error| StoreError::from(error).at(offset))?;
-            previous_sequence = previous.sequence;
-        }
-        Ok(Self { storage, keys, header, id: status.id, length: status.length, newest, previous_sequence, cache })
-    }
-
-    /// Whether the newest record is still in its place: one that was undone may have been followed by another of the same length.
-    fn is_there(&self) -> Result<bool, StoreError> {
-        let block = read_most(self.storage.as_ref(), self.newest.record.offset, BLOCK as usize);
-        Ok(*block.map_err(StoreError::io("read the vault"))? == *self.newest.block)
-    }
-
-    fn reader(&self) -> PageReader<'_> {
-        PageReader {
-            storage: self.storage.as_ref(),
-            context: PageContext { id: &self.keys.id, epoch: self.header.epoch(), key: self.keys.index.page() },
-            from: self.header.length(),
-            to: self.newest.record.offset,
-            cache: &self.cache,
-        }
-    }
-
-    /// Whether what was unlocked here is what stands in a file that was opened later. The sealed ring too: a writer that does not know of a new
-    /// data key would seal by one that may be destroyed already.
-    fn same_keys(&self, file: &OpenedFile) -> Result<(), StoreError> {
-        let same = file.header.id() == &self.keys.id
-            && file.header.claimed_signing_key() == self.keys.verifier.public()
-            && file.header.commitments() == self.header.commitments()
-            && file.header.sealed_ring() == self.header.sealed_ring();
-        if same { Ok(()) } else { Err(StoreError::KeysChanged) }
-    }
-
-    fn record_context(&self) -> RecordContext<'_> {
-        record_context(&self.keys, &self.header)
-    }
-
-    /// The header, which the newest record vouches for.
-    fn header(&self) -> Result<&Header, StoreError> {
-        Ok(self.header.authenticated(&self.keys.verifier, &self.newest.record.header_hash)?)
-    }
-
-    fn root(&self) -> Root {
-        self.newest.record.root.map(|at| (at, self.newest.record.level))
-    }
-
-    fn revision(&self) -> Revision {
-        Revision { sequence: self.newest.record.sequence, hash: self.newest.hash }
-    }
-
-    fn descends_from(&self, revision: &Revision) -> Result<bool, StoreError> {
-        let newest = &self.newest;
-        if newest.hash == revision.hash {
-            return Ok(true);
-        }
-        if newest.record.sequence <= revision.sequence {
-            return Ok(false);
-        }
-        let key = crate::format::keyspace::lineage(revision.sequence, &revision.hash);
-        if self.reader().get(self.root(), &key)?.is_some() {
-            return Ok(true);
-        }
-        let context = self.record_context();
-        let mut record = newest.record.clone();
-        loop {
-            if record.previous_hash == Some(revision.hash) || record.merged == Some(revision.hash) {
-                return Ok(true);
-            }
-            if record.sequence <= revision.sequence {
-                return Ok(false);
-            }
-            let (Some(offset), Some(hash)) = (record.previous_offset, record.previous_hash) else { return Ok(false) };
-            record = commit::read(self.storage.as_ref(), offset, BLOCK as usize)
-                .and_then(|block| Ok(context.decode_hashed(&block, offset, &hash)?))
-                .map_err(|error| error.at(offset))?;
-        }
-    }
-}
-
-fn record_context<'a>(keys: &'a FileKeys, header: &UnverifiedHeader) -> RecordContext<'a> {
-    RecordContext { id: &keys.id, epoch: header.epoch(), key: keys.index.record(), header_length: header.length() }
-}
 
 /// The vault file, unlocked.
 pub struct FileStore {
@@ -475,31 +315,6 @@ impl FileStore {
     }
 }
 
-/// What the newest commit says about the file.
-#[derive(Debug, Clone, Copy)]
-pub struct Facts {
-    /// The state.
-    pub revision: Revision,
-    /// Whether it is the first commit of the file, which was durable before the file got its name.
-    pub first_of_file: bool,
-    /// The state before, which is durable because this one was built on it.
-    pub previous: Option<Revision>,
-    /// Whether something that is no commit stands at the end.
-    pub tail: bool,
-    /// Length of the file.
-    pub length: u64,
-    /// Bytes that the state uses.
-    pub live: u64,
-    /// Bytes that it does not.
-    pub dead: u64,
-    /// How often the file was rewritten, plus one.
-    pub epoch: u64,
-    /// When the commit was made, by its writer's clock.
-    pub time: u64,
-    /// How often a commit was to compact the file, since it was opened, and could not.
-    pub failed_compactions: u64,
-}
-
 impl Store for FileStore {
     fn snapshot(&self) -> Result<Arc<dyn Snapshot>, StoreError> {
         Ok(Arc::new(FileSnapshot { state: self.refresh()? }))
@@ -507,27 +322,5 @@ impl Store for FileStore {
 
     fn begin(&self) -> Result<Box<dyn Transaction + '_>, StoreError> {
         Ok(Box::new(self.lock()?))
-    }
-}
-
-struct FileSnapshot {
-    state: Arc<State>,
-}
-
-impl Snapshot for FileSnapshot {
-    fn revision(&self) -> Revision {
-        self.state.revision()
-    }
-
-    fn entries(&self) -> u64 {
-        self.state.newest.record.entries
-    }
-
-    fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, StoreError> {
-        self.state.reader().get(self.state.root(), key)
-    }
-
-    fn range(&self, from: &[u8], to: Option<&[u8]>, visit: &mut Visit<'_>) -> Result<(), StoreError> {
-        self.state.reader().range(self.state.root(), from, to, visit)
     }
 }

@@ -4,8 +4,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::commit::{self, Appender, MAX_SPAN};
+use super::opened::OpenedFile;
+use super::snapshot::FileSnapshot;
+use super::state::State;
 use super::tree::TreeWriter;
-use super::{COMPACT_FLOOR, COMPACT_MOST, FileSnapshot, FileStore, OpenedFile, PutOff, State};
+use super::{COMPACT_FLOOR, COMPACT_MOST, FileStore, PutOff};
 use crate::crypto::Hash;
 use crate::format::BLOCK;
 use crate::format::commit::Record;
