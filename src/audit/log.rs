@@ -1,9 +1,9 @@
 //! Appending: under the lock of the log, behind its last sound record, all of one call in one write (FORMAT.md, section 6).
 
-use std::fs::{File, Metadata, OpenOptions, Permissions};
+use std::fs::{File, Metadata};
 use std::io;
-use std::os::unix::fs::{FileExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
-use std::path::{Path, PathBuf};
+use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,38 +12,14 @@ use super::action::{Action, Status};
 use super::anchor::{Anchor, AnchorFile};
 use super::body;
 use super::event::{Actor, Event};
+use super::found::{Cut, Found, Tail, compare, refuse_other_names};
 use super::frame::{Base, Chain, Frame, Keys, LEAST, LINE, Line, MOST, RecordHash, TAIL, hash_before, line};
-use super::read::{Backward, Located, fill, last_sound};
-use crate::crypto::{self, Hash};
-use crate::format::header::hex;
+use super::place::{IRREGULAR, open};
+use super::read::{Located, fill, last_sound};
+use super::settings::{Settings, Sync};
+use crate::crypto;
 use crate::store::file::lock;
-use crate::store::file::storage::{FLAGS, sync_directory};
-
-/// Where a log is and how it is written.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// The log.
-    pub log: PathBuf,
-    /// Where this machine remembers how far it reached; `None`: nowhere.
-    pub anchor: Option<PathBuf>,
-    /// How often that is looked at and written down: zero for whoever appends once, more for a process that stays and appends often.
-    pub anchor_every: Duration,
-    /// Make the log if it is not there, open to those to whom this file is.
-    pub create_like: Option<PathBuf>,
-    /// How long to wait for another process.
-    pub patience: Duration,
-    /// When what was written is made durable.
-    pub sync: Sync,
-}
-
-/// When what was written is made durable.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sync {
-    /// Before each append returns.
-    Always,
-    /// After this time, by [`Log::sync_later`], in a process that stays so long; one that ends leaves it to the system.
-    Every(Duration),
-}
+use crate::store::file::storage::sync_directory;
 
 /// When, in milliseconds, who, and what.
 pub type Happened<'a> = (u64, &'a Actor, &'a Event);
@@ -77,16 +53,6 @@ pub struct Log {
     ahead: Option<Anchor>,
     /// What to write down if there is no log.
     lost: Option<String>,
-}
-
-pub(super) const IRREGULAR: &str = "what stands at the place of the audit log is no regular file";
-
-/// The last record of a log, and where it ends.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Tail {
-    end: u64,
-    sequence: u64,
-    hash: RecordHash,
 }
 
 /// The lock, for as long as this lives.
@@ -392,145 +358,4 @@ impl Log {
         }
         Ok(())
     }
-}
-
-/// What an append found.
-struct Found {
-    chain: Chain,
-    /// The last sound record; `None` if there is none.
-    tail: Option<Tail>,
-    /// What stands behind it and is none.
-    cut: Option<Cut>,
-}
-
-/// An empty file that has another name as well is not taken for a log to be: it may be anybody's.
-fn refuse_other_names(found: Option<&Found>, metadata: &Metadata) -> Result<(), AuditError> {
-    match found {
-        None if metadata.nlink() != 1 => {
-            Err(AuditError::Foreign("what stands at the place of the audit log has another name as well"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// What was torn.
-struct Cut {
-    from: u64,
-    length: u64,
-    hash: Hash,
-    first: Vec<u8>,
-}
-
-impl Cut {
-    fn of(file: &File, from: u64, length: u64) -> Result<Self, AuditError> {
-        let mut hasher = crypto::Hasher::default();
-        let mut buffer = vec![0; 64 * 1024];
-        let (mut at, mut first) = (from, Vec::new());
-        while at < length {
-            let count = fill(file, at, &mut buffer).map_err(AuditError::io("read the audit log"))?;
-            if count == 0 {
-                break;
-            }
-            if at == from {
-                first.extend_from_slice(&buffer[..count.min(32)]);
-            }
-            hasher.update(&buffer[..count]);
-            at += count as u64;
-        }
-        Ok(Self { from, length: length - from, hash: hasher.finish(), first })
-    }
-}
-
-impl std::fmt::Display for Cut {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { from, length, hash, first } = self;
-        write!(f, "{length} bytes at {from} were no whole record and were cut: BLAKE3 {}, ", hash.to_hex())?;
-        write!(f, "beginning with {}", hex(first))
-    }
-}
-
-/// Compares what this machine remembers with what is there: what is wrong, if something is.
-fn compare(anchor: &Anchor, found: Option<&mut Found>, file: &File) -> Result<Option<String>, AuditError> {
-    let expected = |what: &str| {
-        format!("expected record {} of log {} with hash {}; {what}", anchor.sequence, hex(&anchor.log), hex(&anchor.hash))
-    };
-    let Some(Found { chain, tail: Some(tail), .. }) = found else { return Ok(Some(expected("found no log"))) };
-    if *chain.log() != anchor.log {
-        return Ok(Some(expected(&format!("found log {}", hex(chain.log())))));
-    }
-    if tail.sequence < anchor.sequence {
-        return Ok(Some(expected(&format!("the log ends at record {} with hash {}", tail.sequence, hex(&tail.hash)))));
-    }
-    let there = match tail.sequence == anchor.sequence {
-        true => Some(tail.hash),
-        false => hash_at(file, tail.end, anchor.sequence).map_err(AuditError::io("read the audit log"))?,
-    };
-    Ok(match there {
-        // It was pruned meanwhile, by somebody with the key.
-        None => None,
-        Some(hash) if hash == anchor.hash => None,
-        Some(hash) => Some(expected(&format!("that record has hash {}", hex(&hash)))),
-    })
-}
-
-/// The hash of a record further to the front.
-fn hash_at(file: &File, end: u64, sequence: u64) -> io::Result<Option<RecordHash>> {
-    let mut walk = Backward::new(file, end);
-    while let Some(Located { frame, .. }) = walk.previous()? {
-        if frame.sequence() <= sequence {
-            return Ok((frame.sequence() == sequence).then(|| frame.hash()));
-        }
-    }
-    Ok(None)
-}
-
-/// What is being done when a log is begun.
-pub(super) const CREATE: &str = "create the audit log";
-
-/// Opens a log for appending; it is not looked at yet.
-fn open(settings: &Settings) -> Result<File, AuditError> {
-    let mut options = OpenOptions::new();
-    options.read(true).write(true).custom_flags(FLAGS);
-    let failed = |doing| {
-        move |error: io::Error| match error.raw_os_error() {
-            Some(code) if code == rustix::io::Errno::LOOP.raw_os_error() => {
-                AuditError::Foreign("what stands at the place of the audit log is a symbolic link")
-            }
-            _ => AuditError::io(doing)(error),
-        }
-    };
-    match options.open(&settings.log) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let like = settings.create_like.as_deref().ok_or(AuditError::Missing)?;
-            let like = std::fs::metadata(like).map_err(AuditError::io("look at the vault"))?;
-            if like.mode() & 0o222 == 0 {
-                // A vault that nobody may write, root aside, is one of a checkout that is to stay as it is.
-                return Err(failed(CREATE)(io::ErrorKind::ReadOnlyFilesystem.into()));
-            }
-            let file = options.create(true).truncate(false).mode(0o600).open(&settings.log).map_err(failed(CREATE))?;
-            share(&file, &like)?;
-            Ok(file)
-        }
-        result => result.map_err(failed("open the audit log")),
-    }
-}
-
-/// Gives a log that was just made to whom the vault belongs, open to those to whom the vault is, whatever the umask is.
-fn share(file: &File, like: &Metadata) -> Result<(), AuditError> {
-    let own = file.metadata().map_err(AuditError::io("look at the audit log"))?;
-    if own.len() > 0 || own.nlink() != 1 {
-        return Ok(());
-    }
-    // Made by root for somebody, or in a group, who are to go on with it. Whoever may not give it away keeps it.
-    let owned = (own.uid(), own.gid()) == (like.uid(), like.gid())
-        || fchown(file, Some(like.uid()), Some(like.gid())).is_ok()
-        || own.gid() == like.gid()
-        || fchown(file, None, Some(like.gid())).is_ok();
-    // Others only where they may write to the vault, and so have something to record.
-    let mask = if like.mode() & 0o002 == 0 { 0o660 } else { 0o666 };
-    let mode = like.mode() & mask | 0o600;
-    if owned && own.mode() & 0o777 != mode {
-        let _ = file.set_permissions(Permissions::from_mode(mode));
-    }
-    Ok(())
 }

@@ -7,12 +7,15 @@ mod action;
 mod anchor;
 mod body;
 mod event;
+mod found;
 mod frame;
 mod log;
+mod place;
 mod prune;
 mod read;
 mod reader;
 mod retention;
+mod settings;
 mod summary;
 mod verify;
 
@@ -21,11 +24,12 @@ pub use anchor::Anchor;
 pub use body::Record;
 pub use event::{Actor, Event, Source};
 pub use frame::{Base, Keys};
-pub use log::{Appended, Happened, Log, Settings, Sync};
+pub use log::{Appended, Happened, Log};
 pub use prune::{Prune, Pruned, Stay, prune};
 pub use read::ReadAt;
 pub use reader::{Item, Reader, Visit};
 pub use retention::{DAY, Tried};
+pub use settings::{Settings, Sync};
 pub use summary::{Counted, Row, Summary, Totals};
 pub use verify::{Expected, Finding, Verified, verify};
 
@@ -82,7 +86,7 @@ impl AuditError {
     pub fn is_read_only(&self) -> bool {
         match self {
             Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem => true,
-            Self::Io { doing, source } => *doing == log::CREATE && source.kind() == io::ErrorKind::PermissionDenied,
+            Self::Io { doing, source } => *doing == place::CREATE && source.kind() == io::ErrorKind::PermissionDenied,
             _ => false,
         }
     }

@@ -245,5 +245,5 @@ pub(super) fn open(path: &Path) -> Result<File, AuditError> {
         _ => AuditError::io("open the audit log")(error),
     })?;
     let is_file = file.metadata().is_ok_and(|metadata| metadata.is_file());
-    if is_file { Ok(file) } else { Err(AuditError::Foreign(super::log::IRREGULAR)) }
+    if is_file { Ok(file) } else { Err(AuditError::Foreign(super::place::IRREGULAR)) }
 }
