@@ -3,26 +3,22 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use zeroize::Zeroizing;
-
-use super::audit::AuditSource;
 use super::error::{Error, ErrorKind, Result};
-use super::slots::check_label;
-use super::witness::Witness;
+use super::slots::{SlotInfo, copy_of};
 use super::{Keys, Options, Vault};
-use crate::crypto::keys::{self, Commitments, IndexKeys};
+use crate::crypto::keys::{self, IndexKeys};
 use crate::crypto::{
     self, AgeIdentity, AgeRecipient, Argon2Cost, CryptoError, Hash, Opens, PluginIdentity, RecipientKind, Signer, Transcript,
     Verifier, X25519Identity,
 };
 use crate::format::FormatError;
-use crate::format::header::{Header, Slot, SlotKind, SlotLabel, UnverifiedHeader, hex};
+use crate::format::header::{Slot, SlotKind, UnverifiedHeader, hex};
 use crate::format::slot::{KeyRing, LimitedKeys, SlotPayload};
-use crate::secret::{AuditKey, MasterKey, Passphrase, RawKey, SlotSecret};
+use crate::secret::{Passphrase, RawKey, SlotSecret};
 use crate::store::StoreError;
 use crate::store::file::lock;
-use crate::store::file::storage::{OsPlace, Place, Storage};
-use crate::store::file::{FileKeys, FileStore, OpenedFile};
+use crate::store::file::storage::{OsPlace, Storage};
+use crate::store::file::{FileKeys, OpenedFile};
 
 /// Something that may open a slot.
 pub enum Credential {
@@ -34,43 +30,6 @@ pub enum Credential {
     Identities(Vec<AgeIdentity>),
     /// What a passphrase or a raw key becomes for one slot (SPEC, section 3): it opens that slot of that vault, and nothing else.
     Slot(X25519Identity),
-}
-
-/// A slot to be made with a new vault.
-pub enum NewSlot {
-    /// Opens by a passphrase, at this cost.
-    Passphrase(Passphrase, Argon2Cost),
-    /// Opens by a raw 32-byte key.
-    RawKey(RawKey),
-    /// Opens by whoever has the identity of this recipient.
-    Recipient(AgeRecipient),
-}
-
-/// What may be known of a slot without a key.
-#[derive(Debug, Clone)]
-pub struct SlotInfo {
-    /// `passphrase`, `raw`, `age`, `ssh`, `plugin`, …
-    pub kind: String,
-    /// Whether it gives everything.
-    pub full: bool,
-    /// The public half.
-    pub recipient: String,
-    /// What a guess of its passphrase costs, if it opens by one.
-    pub cost: Option<Argon2Cost>,
-    /// Whether it is meant to withstand a large quantum computer. One slot that is not, and the vault does not.
-    pub post_quantum: bool,
-}
-
-impl SlotInfo {
-    pub(super) fn of(slot: &Slot) -> Self {
-        let cost = match &slot.kind {
-            SlotKind::Passphrase(_, cost) => Some(*cost),
-            _ => None,
-        };
-        let post_quantum = slot.kind == SlotKind::Plugin
-            && AgeRecipient::parse(&slot.recipient).is_ok_and(|recipient| recipient.is_post_quantum());
-        Self { kind: slot.kind.word().to_owned(), full: slot.full, recipient: slot.recipient.clone(), cost, post_quantum }
-    }
 }
 
 /// A vault file that was opened and not unlocked: nothing but its slots may be looked at, and nothing of it is trusted.
@@ -197,7 +156,7 @@ impl Locked {
         let (Keys::Full(master, ring), Some(file)) = (&vault.keys, &vault.file) else {
             return Err(Error::new(ErrorKind::NotPermitted, "not_permitted", "the key at hand is limited"));
         };
-        let payload = SlotPayload::full(ring.master, super::slots::copy_of(master));
+        let payload = SlotPayload::full(ring.master, copy_of(master));
         self.keep(&OpenedSlot { recipient: file.opened_by.clone(), payload })
     }
 
@@ -428,90 +387,4 @@ fn open_keys(header: &UnverifiedHeader, slot: OpenedSlot) -> Result<Opened> {
     }
     let verifier = Verifier::new(&public).map_err(|_| not_authentic())?;
     Ok(Opened { file: FileKeys { id, index, verifier, signer }, keys, slot })
-}
-
-impl Vault {
-    /// Makes a new vault file with fresh keys and the given slots, each with its label. Nothing may be at `path`. Returns what a log of its use needs.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Conflict`] if something is there; [`ErrorKind::Usage`] without a slot or with two of the same recipient.
-    pub fn create(path: &Path, slots: &[(String, NewSlot)], now: u64) -> Result<AuditSource> {
-        let place = OsPlace::new(path).map_err(|error| Error::io(format!("create {}", path.display()), &error))?;
-        let (header, key) = Self::create_at(&place, slots, now).map_err(|error| match error.kind() {
-            ErrorKind::Conflict => {
-                Error::new(ErrorKind::Conflict, "exists", format!("{} exists already; it was not touched", path.display()))
-                    .hint("choose another path with --vault")
-            }
-            _ => error,
-        })?;
-        // Canonical now that it is there.
-        let path = path.canonicalize().unwrap_or_else(|_| place.path().to_owned());
-        let opened_by = header.slots.first().map(|slot| slot.recipient.clone()).unwrap_or_default();
-        Ok(AuditSource { id: header.id, path, key, opened_by, full: true })
-    }
-
-    /// Forgets what `witness_directory` remembers of vaults at `path`: for one that was just made there on purpose.
-    ///
-    /// # Errors
-    /// [`ErrorKind::Io`] if something is remembered and cannot be removed.
-    pub fn forget(witness_directory: &Path, path: &Path) -> Result<()> {
-        let place = OsPlace::new(path).map_err(|error| Error::io(format!("open {}", path.display()), &error))?;
-        Witness::forget_all(witness_directory, place.path())
-            .map_err(|error| Error::io("forget the vault that was there before", &error))
-    }
-
-    /// Makes a new vault file at a place; its header, and the key of the log of its use.
-    fn create_at(place: &dyn Place, slots: &[(String, NewSlot)], now: u64) -> Result<(Header, AuditKey)> {
-        if slots.is_empty() {
-            return Err(Error::usage("a vault needs at least one slot"));
-        }
-        let id: [u8; 16] = crypto::random()?;
-        let master = MasterKey::new(crypto::random_key()?);
-        let ring = KeyRing::generate(now)?;
-        let signer = Signer::new(&ring.signing);
-        let commitments =
-            Commitments { master: keys::commit_to_master(&master, &id), index: keys::commit_to_index(&ring.index, &id) };
-        let index = IndexKeys::derive(&ring.index, &id);
-        let mut header = Header::new(id, signer.public(), ring.master, ring.seal(&master, &id)?, commitments);
-        let payload = SlotPayload::full(ring.master, master).encode(&id);
-        for (label, slot) in slots {
-            let slot = wrap(&id, &index, slot, label, &payload)?;
-            if header.slots.iter().any(|other| other.recipient == slot.recipient) {
-                return Err(Error::usage("two slots have the same recipient"));
-            }
-            header.slots.push(slot);
-        }
-        let file_keys = FileKeys { id, index, verifier: Verifier::new(&signer.public())?, signer: Some(signer) };
-        FileStore::create(place, &header, &file_keys, now)?;
-        Ok((header, keys::audit_key(&ring.index, &id)))
-    }
-}
-
-/// The kind and the public half of a slot to be made; for a passphrase this costs a key derivation, so it is done before the lock is taken.
-pub(super) fn public_half(id: &[u8; 16], slot: &NewSlot) -> Result<(SlotKind, AgeRecipient)> {
-    Ok(match slot {
-        NewSlot::RawKey(key) => (SlotKind::Raw, keys::raw_key_identity(key, id)?.recipient()),
-        NewSlot::Recipient(recipient) => (slot_kind(recipient), recipient.clone()),
-        NewSlot::Passphrase(passphrase, cost) => {
-            let cost = cost.check()?;
-            let salt = crypto::random()?;
-            let identity = X25519Identity::from_secret(&*crypto::argon2id(passphrase, &salt, cost)?)?;
-            (SlotKind::Passphrase(salt, cost), identity.recipient())
-        }
-    })
-}
-
-fn wrap(id: &[u8; 16], index: &IndexKeys, slot: &NewSlot, label: &str, payload: &Zeroizing<Vec<u8>>) -> Result<Slot> {
-    check_label(label)?;
-    let (kind, recipient) = public_half(id, slot)?;
-    let file = crypto::encrypt_age(&recipient, payload).map_err(|error| Error::from(error).of(&format!("slot '{label}'")))?;
-    Ok(Slot::new(id, index.slot_label(), kind, true, recipient.to_string(), &SlotLabel::full(label), file)?)
-}
-
-fn slot_kind(recipient: &AgeRecipient) -> SlotKind {
-    match recipient.kind() {
-        RecipientKind::X25519 => SlotKind::Age,
-        RecipientKind::Ssh => SlotKind::Ssh,
-        RecipientKind::Plugin | RecipientKind::Tag => SlotKind::Plugin,
-    }
 }
