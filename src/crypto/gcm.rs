@@ -1,6 +1,6 @@
 //! AES-256-GCM (NIST SP 800-38D), as another program sealed with it: a nonce of 12 bytes, a tag of 16, nothing else that is bound.
 //!
-//! It is opened here and never sealed: under one key, nonces of 96 bits that are drawn at random may not be more than 2³².
+//! It is opened here and, but for tests, never sealed: under one key, nonces of 96 bits that are drawn at random may not be more than 2³².
 
 use aes_gcm::aead::AeadInPlace as _;
 use aes_gcm::{Aes256Gcm, KeyInit as _};
@@ -19,6 +19,16 @@ pub fn open_gcm(key: &[u8; 32], nonce: &[u8; GCM_NONCE], sealed: &[u8]) -> Resul
         .decrypt_in_place_detached(nonce.into(), b"", &mut out, tag.into())
         .map_err(|_| CryptoError::Authentication)?;
     Ok(out)
+}
+
+/// Seals as another program does, for tests: `ciphertext ‖ tag`.
+#[cfg(test)]
+pub fn seal_gcm(key: &[u8; 32], nonce: &[u8; GCM_NONCE], text: &[u8]) -> Result<Vec<u8>, CryptoError> {
+    let mut out = text.to_vec();
+    let tag = Aes256Gcm::new(key.into())
+        .encrypt_in_place_detached(nonce.into(), b"", &mut out)
+        .map_err(|_| CryptoError::Authentication)?;
+    Ok([out.as_slice(), tag.as_slice()].concat())
 }
 
 #[cfg(test)]

@@ -21,6 +21,8 @@ pub use age::{
     without_armor,
 };
 pub use fernet::{FernetToken, derive_fernet_key};
+#[cfg(test)]
+pub use gcm::seal_gcm;
 pub use gcm::{GCM_NONCE, open_gcm};
 pub use hash::{Hash, Hasher, hmac_sha256, keyed_hash, same, sha256};
 pub use kdf::{Argon2Cost, Argon2Problem, argon2id};

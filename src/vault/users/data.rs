@@ -23,6 +23,30 @@ pub const MAX_BYTES: usize = 4 << 20;
 /// Longest value, in bytes.
 pub const MAX_VALUE: usize = 64 << 10;
 
+/// Whether a text says what is kept.
+pub(super) fn is_kind(text: &str) -> bool {
+    (1..=MAX_KIND).contains(&text.chars().count())
+}
+
+/// How much is kept for one user.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Kept {
+    records: usize,
+    bytes: usize,
+}
+
+impl Kept {
+    /// One more, of this value.
+    pub(super) fn add(&mut self, value: &str) {
+        (self.records, self.bytes) = (self.records + 1, self.bytes + value.len());
+    }
+
+    /// Whether it is more than may be.
+    pub(super) fn is_too_much(self) -> bool {
+        self.records > MAX_DATA || self.bytes > MAX_BYTES
+    }
+}
+
 /// Which record of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DatumId([u8; 12]);
@@ -154,15 +178,15 @@ impl Changes<'_> {
 
     /// Refuses what would be too much beside all but the record `instead_of`.
     fn refuse_too_much(&self, user: &User, instead_of: Option<DatumId>, value: &str) -> Result<()> {
-        let (mut count, mut bytes) = (0, value.len());
+        let mut kept = Kept::default();
+        kept.add(value);
         self.vault().walk_data(self.state(), user, &mut |id, datum| {
             if Some(id) != instead_of {
-                count += 1;
-                bytes += datum.value.len();
+                kept.add(&datum.value);
             }
             Ok(())
         })?;
-        if count < MAX_DATA && bytes <= MAX_BYTES {
+        if !kept.is_too_much() {
             return Ok(());
         }
         Err(Error::new(ErrorKind::Conflict, "too_much_data", "as much is kept for this user as may be"))

@@ -173,7 +173,8 @@ mod tests {
     use crate::secret::{Passphrase, PepperSecret};
     use crate::store::memory::MemoryStore;
     use crate::vault::Options;
-    use crate::vault::users::{Peppers, Proof, SignedIn, new_verifier, prove};
+    use crate::vault::users::data::MAX_BYTES;
+    use crate::vault::users::{MAX_DATA, MAX_KIND, MAX_VALUE, Peppers, Proof, SignedIn, new_verifier, prove};
 
     const NOW: u64 = 1_760_000_000_000;
     const USERS: &[u8] = br#"{"_id":{"$oid":"68e5f0000000000000000001"},"username":"Bob","email":"b@example.org",
@@ -242,5 +243,31 @@ mod tests {
         }
         assert_eq!(vault.import_users(&export, &[], None, false, NOW).unwrap().unread.len(), 1);
         assert_eq!(vault.count_users().unwrap(), 1);
+    }
+
+    #[test]
+    fn what_is_beyond_a_limit_is_not_taken_over() {
+        let key: [u8; 32] = std::array::from_fn(|at| at as u8 + 32);
+        let record = |kind: &str, value: &str| {
+            let sealed = crypto::seal_gcm(&key, &[1; 12], value.as_bytes()).unwrap();
+            let hex = crate::format::header::hex(&[&[1; 12], sealed.as_slice()].concat());
+            serde_json::json!({ "username": "bob", "data_type": kind, "encrypted_value": hex }).to_string()
+        };
+        let unread = |records: &[String]| {
+            let export = read_export(USERS, Some((format!("[{}]", records.join(",")).as_bytes(), KEYS))).unwrap();
+            export.unread.into_iter().map(|unread| unread.text).collect::<Vec<_>>()
+        };
+        let largest = "x".repeat(MAX_VALUE);
+        let mut records = vec![record(&"é".repeat(MAX_KIND), &largest); MAX_BYTES / MAX_VALUE];
+        records.push(record("note", ""));
+        assert!(unread(&records).is_empty());
+        records.push(record("note", "x"));
+        assert_eq!(unread(&records), ["record 66 of 'Bob': as much is kept as may be"]);
+        assert!(unread(&vec![record("note", ""); MAX_DATA]).is_empty());
+        assert_eq!(unread(&vec![record("note", ""); MAX_DATA + 1]), ["record 1001 of 'Bob': as much is kept as may be"]);
+        let (long, large) = (record(&"x".repeat(MAX_KIND + 1), ""), record("note", &format!("{largest}x")));
+        let expected =
+            ["record 1 of 'Bob': data_type has not 1 to 63 characters", "record 2 of 'Bob': it has more than 65536 bytes"];
+        assert_eq!(unread(&[long, large]), expected);
     }
 }

@@ -9,13 +9,13 @@ use zeroize::Zeroizing;
 
 use super::{Foreign, ForeignDatum, Unread, datum_id};
 use crate::crypto::{BCRYPT_MAX_COST, GCM_NONCE, bcrypt_cost, open_gcm};
-use crate::format::user::MAX_TYPE;
 use crate::secret::DataKey;
 use crate::vault::error::{Error, Result};
 use crate::vault::field::Wiped;
 use crate::vault::foreign::from_hex;
 use crate::vault::otp::base32;
-use crate::vault::users::{MAX_DATA, MAX_VALUE, UserName, email_fault, name_fault};
+use crate::vault::users::data::{Kept, is_kind};
+use crate::vault::users::{MAX_KIND, MAX_VALUE, UserName, email_fault, name_fault};
 
 /// Users of another service as they were read.
 pub struct Export {
@@ -54,7 +54,7 @@ pub fn read_export(users: &[u8], data: Option<(&[u8], &[u8])>) -> Result<Export>
     }
     if let Some((data, keys)) = data {
         let mut keys = UserKeys::read(keys)?;
-        let mut ids = HashSet::new();
+        let (mut ids, mut kept) = (HashSet::new(), vec![Kept::default(); export.users.len()]);
         for (index, document) in documents(data, "the data")?.iter().enumerate() {
             let number = index + 1;
             let fields = Fields::of(document);
@@ -65,9 +65,12 @@ pub fn read_export(users: &[u8], data: Option<(&[u8], &[u8])>) -> Result<Export>
                 let datum = read_datum(&fields, keys.of(&export.users[at].name)?)?;
                 match datum.id {
                     Some(id) if !ids.insert((at, id)) => return Err("its _id occurs twice".to_owned()),
-                    _ if export.users[at].data.len() >= MAX_DATA => return Err("as much is kept as may be".to_owned()),
-                    _ => export.users[at].data.push(datum),
+                    _ => kept[at].add(&datum.value),
                 }
+                if kept[at].is_too_much() {
+                    return Err("as much is kept as may be".to_owned());
+                }
+                export.users[at].data.push(datum);
                 Ok(())
             });
             if let Err(why) = read {
@@ -146,8 +149,8 @@ fn read_user(fields: &Fields<'_>) -> Read<Foreign> {
 fn read_datum(fields: &Fields<'_>, key: &DataKey) -> Read<ForeignDatum> {
     let id = fields.id()?.and_then(|id| datum_id(&id));
     let kind = fields.required(&["data_type"])?.to_owned();
-    if !(1..=MAX_TYPE).contains(&kind.len()) {
-        return Err(format!("data_type has not 1 to {MAX_TYPE} bytes"));
+    if !is_kind(&kind) {
+        return Err(format!("data_type has not 1 to {MAX_KIND} characters"));
     }
     let sealed = from_hex(fields.required(&["encrypted_value", "value"])?).ok_or("its value is not hex digits")?;
     let (nonce, sealed) = sealed.split_first_chunk::<GCM_NONCE>().ok_or("it cannot be decrypted")?;
