@@ -19,7 +19,7 @@ use letter::Letter;
 use outbox::Outbox;
 use smtp::Smtp;
 
-pub use letter::{Message, Sender, check_address};
+pub use letter::{Message, Sender};
 pub use smtp::{SmtpCredentials, SmtpSettings};
 
 /// How many messages may wait.

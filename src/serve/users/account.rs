@@ -27,11 +27,12 @@ use crate::serve::error::{Answer, Problem};
 use crate::serve::fields::{Fields, Payload, SmallPayload};
 use crate::serve::keeper::Open;
 use crate::serve::limits::{check, group};
-use crate::serve::mail::{Message, check_address};
+use crate::serve::mail::Message;
 use crate::serve::schemas::Message as Said;
 use crate::vault::Changes;
 use crate::vault::users::{
-    self, Code, Confirmed, MAX_USER_NAME, NewUser, Proof, Session, SignedIn, UserName, end_sessions, name_fault, weakness,
+    self, Code, Confirmed, MAX_USER_NAME, NewUser, Proof, Session, SignedIn, UserName, end_sessions, is_address, name_fault,
+    weakness,
 };
 
 /// Longest password and longest code that are read, in characters; what is longer is wrong.
@@ -58,7 +59,7 @@ pub(super) fn new_user_of(fields: &mut Fields) -> (String, String, Zeroizing<Str
         fields.fault("value_error", "username", format!("Value error, {fault}"));
     }
     let email = fields.text("email", 0..=LONGEST);
-    if email.as_deref().is_some_and(|email| !check_address(email)) {
+    if email.as_deref().is_some_and(|email| !is_address(email)) {
         fields.fault("value_error", "email", "value is not a valid email address");
     }
     let password = new_password_of(fields, "password");

@@ -2,6 +2,7 @@
 //!
 //! Nothing here is slow: passwords are compared before, by [`prove`], and what came of it is acted on in one commit, which looks at the user once more.
 
+mod address;
 mod attempts;
 mod data;
 mod factor;
@@ -11,6 +12,7 @@ mod name;
 mod password;
 mod sign_in;
 
+pub use address::{email_fault, is_address};
 pub use data::{DatumId, MAX_DATA, MAX_KIND, MAX_VALUE};
 pub use factor::{
     base32, code, end_of, new_key as new_otp_key, new_recovery, step_to_send, turn_off as turn_off_second_factor, uri as otp_uri,
@@ -28,7 +30,7 @@ use super::{Seen, Vault};
 use crate::crypto;
 use crate::format::FormatError;
 use crate::format::keyspace;
-use crate::format::user::{MAX_EMAIL, Role, SignIn, Strangers, User, UserKey};
+use crate::format::user::{Role, SignIn, Strangers, User, UserKey};
 use crate::secret::{DataKey, SessionSecret, UserNamesKey};
 use crate::store::{Snapshot, Walk};
 
@@ -62,18 +64,6 @@ pub fn name_fault(name: &str) -> Option<&'static str> {
         return Some("the name has more than 255 characters");
     }
     name.chars().any(char::is_control).then_some("the name has a control character")
-}
-
-/// What is wrong with an e-mail address, in words; `None`: nothing. Whether mail arrives there is another question.
-pub fn email_fault(email: &str) -> Option<&'static str> {
-    if email.len() > MAX_EMAIL {
-        return Some("the e-mail address is too long");
-    }
-    let is_address = email.rsplit_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty());
-    // A line end would begin another line of the head of a mail.
-    let is_plain = !email.chars().any(|c| c.is_control() || c.is_whitespace());
-    let is_sound = email.is_empty() || is_address && is_plain;
-    (!is_sound).then_some("the e-mail address is malformed")
 }
 
 impl Vault {
