@@ -9,7 +9,6 @@ use axum::http::header::HeaderName;
 use axum::http::{HeaderMap, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
@@ -20,7 +19,7 @@ use super::configs::{respond, time};
 use super::error::{Answer, Fault, Problem};
 use super::events::Happening;
 use super::fields::Payload;
-use super::query::Typed as Query;
+use super::query::{self, OfQuery, Typed as Query};
 use crate::audit::Event;
 use crate::crypto::{self, decrypt_age_with_passphrase, encrypt_age_with_passphrase};
 use crate::interchange::{self, Format, Row};
@@ -34,7 +33,7 @@ static PASSWORD: HeaderName = HeaderName::from_static("x-backup-password");
 const HEAD: &str = "{\"vault_export\":1,";
 
 /// Which entries.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Part {
     /// Only of this category
@@ -43,14 +42,26 @@ pub struct Part {
     environment: Option<String>,
 }
 
+impl OfQuery for Part {
+    fn of(query: &mut query::Query) -> Self {
+        Self { category: query.filled("category"), environment: query.filled("environment") }
+    }
+}
+
 /// What to import.
-#[derive(Debug, Default, Deserialize, utoipa::IntoParams)]
+#[derive(Debug, Default, utoipa::IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Wanted {
     /// The backup, unless it is in the body
     backup_data: Option<String>,
     /// Whether entries that exist get the value of the backup
     overwrite: Option<bool>,
+}
+
+impl OfQuery for Wanted {
+    fn of(query: &mut query::Query) -> Self {
+        Self { backup_data: query.text("backup_data"), overwrite: query.flag("overwrite") }
+    }
 }
 
 fn password(headers: &HeaderMap) -> Answer<Zeroizing<String>> {
@@ -73,9 +84,9 @@ pub async fn backup(
 ) -> Answer<Response<Body>> {
     let password = password(&headers)?;
     let parse = |text: &str| Environment::parse(text).map_err(|_| Problem::not_found("There is no such environment"));
-    let environment = part.environment.as_deref().filter(|text| !text.is_empty()).map(parse).transpose()?;
+    let environment = part.environment.as_deref().map(parse).transpose()?;
     let parse = |text: &str| Category::parse(text).map_err(|_| Problem::not_found("There is no such category"));
-    let category = part.category.as_deref().filter(|text| !text.is_empty()).map(parse).transpose()?;
+    let category = part.category.as_deref().map(parse).transpose()?;
     let scope = environment.map_or(Scope::All, |environment| Scope::One(Some(environment)));
     let made = tokio::task::spawn_blocking(move || {
         let _one = server.backups.try_lock().map_err(|_| Problem::too_many("Another backup is being made", 5))?;

@@ -6,7 +6,6 @@ use axum::http::header::{CONTENT_TYPE, ETAG, HeaderValue, IF_MATCH};
 use axum::http::{HeaderMap, Response, StatusCode};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -18,7 +17,7 @@ use super::error::{Answer, Fault, Problem};
 use super::events::Happening;
 use super::fields::{Fields, Payload};
 use super::listing::{Cursor, Listing, Part};
-use super::query::{Path, Typed as Query};
+use super::query::{self, OfQuery, Path, Typed as Query};
 use super::schemas::{Configuration, ConfigurationUpdate, Message, NewConfiguration};
 use crate::format::record::Kind;
 use crate::name::{Category, EntryId, Environment, Name};
@@ -27,15 +26,28 @@ use crate::serve::committer::now;
 use crate::vault::{Change, Entry, Error, ErrorKind, Filter, Scope, Write};
 
 /// Parameters of the path's query.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct Parameters {
     environment: Option<String>,
     category: Option<String>,
     mode: Option<String>,
     any: Option<String>,
-    limit: Option<usize>,
+    limit: Option<u64>,
     cursor: Option<String>,
+}
+
+impl OfQuery for Parameters {
+    fn of(query: &mut query::Query) -> Self {
+        Self {
+            environment: query.text("environment"),
+            category: query.text("category"),
+            mode: query.text("mode"),
+            any: query.text("any"),
+            limit: query.any_number("limit"),
+            cursor: query.filled("cursor"),
+        }
+    }
 }
 
 impl Parameters {
@@ -227,6 +239,8 @@ fn parse_new(payload: &Payload, query: &Parameters) -> Answer<New> {
             None
         }
     });
+    // Also by one that is none: that is what is wrong then, and not the value.
+    let is_of_environment = fields.has("environment") || query.environment.as_deref().is_some_and(|text| !text.is_empty());
     let text = fields.optional_text("environment", 1..=Environment::LIMIT).or_else(|| query.environment.clone());
     let environment = match text.as_deref().filter(|text| !text.is_empty()).map(Environment::parse) {
         None => None,
@@ -236,7 +250,7 @@ fn parse_new(payload: &Payload, query: &Parameters) -> Answer<New> {
             None
         }
     };
-    let value = parse_value(&mut fields, environment.is_some() || query.takes_any());
+    let value = parse_value(&mut fields, is_of_environment || query.takes_any());
     let category = parse_category(&mut fields);
     fields.finish()?;
     match (name, value) {
@@ -403,7 +417,7 @@ pub async fn list(State(server): State<Arc<Server>>, call: Call, Query(query): Q
     let filter = Filter { scope, category };
     let listed = tokio::task::spawn_blocking(move || {
         let mut listing = Listing::of(asking, &filter, after, is_full)?;
-        let page = limit.map(|limit| listing.page(limit)).transpose()?;
+        let page = limit.map(|limit| listing.page(usize::try_from(limit).unwrap_or(usize::MAX))).transpose()?;
         Ok::<_, Problem>((listing, page))
     });
     let (listing, page) = listed.await.map_err(failed)??;

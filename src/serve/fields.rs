@@ -122,6 +122,11 @@ impl Fields {
         self.faults.push(Fault { kind, place, message: message.into() });
     }
 
+    /// Whether a field is there, and not null.
+    pub fn has(&self, name: &str) -> bool {
+        self.map.get(name).is_some_and(|value| !value.is_null())
+    }
+
     /// Takes a value of any kind out; `null` is one.
     pub fn any(&mut self, name: &str) -> Option<Value> {
         self.map.shift_remove(name)

@@ -2,7 +2,6 @@
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use serde::de::DeserializeOwned;
 
 use super::error::{Answer, Fault, Problem};
 
@@ -56,6 +55,11 @@ impl Query {
         all.pop()
     }
 
+    /// The same where an empty one is as good as none.
+    pub fn filled(&mut self, name: &str) -> Option<String> {
+        self.text(name).filter(|text| !text.is_empty())
+    }
+
     /// A parameter that is read by a function; `what` says what it should be.
     pub fn parsed<T>(&mut self, name: &str, what: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let text = self.text(name)?;
@@ -69,11 +73,12 @@ impl Query {
     /// A whole number.
     pub fn number(&mut self, name: &str, range: std::ops::RangeInclusive<u64>) -> Option<u64> {
         let what = format!("not a whole number from {} to {}", range.start(), range.end());
-        self.parsed(name, &what, |text| {
-            // A sign is none that this API writes.
-            let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-            text.parse().ok().filter(|number| digits && range.contains(number))
-        })
+        self.parsed(name, &what, |text| number(text).filter(|number| range.contains(number)))
+    }
+
+    /// A whole number of any size.
+    pub fn any_number(&mut self, name: &str) -> Option<u64> {
+        self.parsed(name, "not a whole number", number)
     }
 
     /// A yes or no.
@@ -87,17 +92,27 @@ impl Query {
     }
 }
 
-/// Parameters of a query that are read into a type, as [`axum::extract::Query`] does; but refused as everything else is.
+/// A sign is none that this API writes.
+fn number(text: &str) -> Option<u64> {
+    text.parse().ok().filter(|_| text.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// What a handler reads of a query.
+pub trait OfQuery {
+    /// Takes it out of the query, which notes what is wrong with it.
+    fn of(query: &mut Query) -> Self;
+}
+
+/// The parameters of a query as a type that holds what was read, where nothing is wrong with them.
 pub struct Typed<T>(pub T);
 
-impl<S: Send + Sync, T: DeserializeOwned> FromRequestParts<S> for Typed<T> {
+impl<S: Send + Sync, T: OfQuery> FromRequestParts<S> for Typed<T> {
     type Rejection = Problem;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
-        let read = axum::extract::Query::<T>::try_from_uri(&parts.uri);
-        // What the reader says quotes what it read.
-        let refuse =
-            |_| Problem::invalid(vec![Fault::new("value_error", "query", "query", "Value error, not what it should be")]);
-        read.map(|axum::extract::Query(read)| Self(read)).map_err(refuse)
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Answer<Self> {
+        let mut query = Query::from_request_parts(parts, state).await?;
+        let read = T::of(&mut query);
+        query.finish()?;
+        Ok(Self(read))
     }
 }

@@ -8,7 +8,6 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::http::header::{CONTENT_TYPE, HeaderValue};
 use axum::http::{Response, StatusCode};
-use serde::Deserialize;
 use serde_json::json;
 use utoipa::IntoParams;
 
@@ -16,7 +15,7 @@ use super::Server;
 use super::call::Call;
 use super::configs::respond;
 use super::error::{Answer, Problem};
-use super::query::Typed as Query;
+use super::query::{self, OfQuery, Typed as Query};
 use super::schemas::{Health, Ready, Service, Stats};
 use crate::store::Walk;
 use crate::vault::{Filter, Scope};
@@ -105,10 +104,16 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Answer<Response<Body>
 }
 
 /// Parameters of `GET /stats`.
-#[derive(Debug, Default, Deserialize, IntoParams)]
+#[derive(Debug, Default, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct StatsParameters {
     environment: Option<String>,
+}
+
+impl OfQuery for StatsParameters {
+    fn of(query: &mut query::Query) -> Self {
+        Self { environment: query.text("environment") }
+    }
 }
 
 /// Configurations by numbers

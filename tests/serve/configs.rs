@@ -51,6 +51,7 @@ fn the_first_generation() {
     assert_eq!(first.json().as_array().unwrap().len(), 3);
     let last = ask("GET", &format!("/configs?limit=3&cursor={next}"), "");
     assert_eq!((last.json()[0]["key"].as_str(), last.header("x-next-cursor")), (Some("c"), None));
+    assert_eq!(ask("GET", "/configs?limit=3&cursor=", "").json(), first.json());
 
     ask("DELETE", "/configs/database", "").is(200);
     ask("DELETE", "/configs/database", "").says(404, "Configuration with key 'database' not found");
@@ -83,6 +84,11 @@ fn the_second_generation() {
     ask("POST", "/configs", r#"{"key":"k","value":{},"environment":"dev"}"#).says(400, exists);
     let count = |path: &str| ask("GET", path, "").json().as_array().unwrap().len();
     assert_eq!((count("/configs"), count("/configs?environment=dev"), count("/configs?environment=")), (2, 1, 1));
+    let total = |path: &str| ask("GET", path, "").is(200).json()["total_keys"].clone();
+    assert_eq!(
+        (total("/stats?environment=dev"), total("/stats?environment="), total("/stats?environment=prod")),
+        (1.into(), 1.into(), 0.into())
+    );
     let stats = ask("GET", "/stats", "").is(200).json();
     assert_eq!(
         (&stats["total_keys"], &stats["total_environments"], &stats["keys_by_environment"]["dev"]),
@@ -110,6 +116,22 @@ fn what_is_wrong_is_said_at_once_and_never_quoted() {
         let reply = ask(&body).is(422);
         assert!(!reply.body.contains(&secret), "{}", reply.body);
     }
+    // Of an environment any value may be: what is none is what is wrong.
+    let environment: &[&str] = &["body", "environment"];
+    ask(r#"{"key":"k","value":[1],"environment":"a\nb"}"#).faults(&[("value_error", environment)]);
+    ask(r#"{"key":"k","value":[1],"environment":7}"#).faults(&[("string_type", environment)]);
+    ask(r#"{"key":"k","value":[1],"environment":null}"#).faults(&[("dict_type", LOC_VALUE)]);
+    for (path, names) in [
+        ("/configs?limit=abc", &["limit"][..]),
+        ("/configs?limit=-1", &["limit"]),
+        ("/configs?limit=%2B1&environment=a&environment=b", &["environment", "limit"]),
+        ("/configs?cursor=x", &["cursor"]),
+    ] {
+        let places: Vec<_> = names.iter().map(|name| ["query", name]).collect();
+        let faults: Vec<_> = places.iter().map(|place| ("value_error", &place[..])).collect();
+        server.with_key("GET", path, "").faults(&faults);
+    }
+    server.with_key("POST", "/import?overwrite=maybe", "").faults(&[("value_error", &["query", "overwrite"])]);
     // Any value, where it is asked for; fields that nobody knows are passed over.
     server.with_key("POST", "/configs?any=true", r#"{"key":"list","value":[1],"more":2}"#).is(201);
     server.with_key("PUT", "/configs/list?any=true", r#"{"value":"text"}"#).is(200);

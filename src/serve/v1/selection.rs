@@ -107,7 +107,7 @@ impl Selection {
             },
             expired: query.flag("expired"),
             limit: query.number("limit", 1..=MOST).unwrap_or(USUAL),
-            after: query.parsed("cursor", NO_CURSOR, parse_cursor),
+            after: query.parsed("cursor", NO_CURSOR, after).flatten(),
         }
     }
 
@@ -133,7 +133,7 @@ impl Selection {
             }),
             expired: Some(false),
             limit: limit.unwrap_or(MOST),
-            after: fields.parsed("cursor", cursor, NO_CURSOR, parse_cursor),
+            after: fields.parsed("cursor", cursor, NO_CURSOR, after).flatten(),
         }
     }
 
@@ -184,6 +184,11 @@ fn scope(text: &str) -> Option<Scope> {
         "" => Some(Scope::One(None)),
         text => Environment::parse(text).ok().map(|environment| Scope::One(Some(environment))),
     }
+}
+
+/// Behind which entry a page begins; an empty text says behind none.
+fn after(text: &str) -> Option<Option<Cursor>> {
+    if text.is_empty() { Some(None) } else { parse_cursor(text).map(Some) }
 }
 
 fn parse_cursor(text: &str) -> Option<Cursor> {

@@ -151,6 +151,7 @@ fn listings_hold_what_is_asked_for_page_by_page() {
         ("?where=size%20%3E%202", "a/1 a/2"),
         ("?where=size%20%3E%202&where=size%20%3E%203", ""),
         ("?limit=2", "a/1 b"),
+        ("?limit=2&cursor=", "a/1 b"),
     ] {
         assert_eq!(names(query), expected, "{query}");
     }
@@ -164,7 +165,7 @@ fn listings_hold_what_is_asked_for_page_by_page() {
     assert_eq!(all.join(" "), "a/1 b d old a/2 c");
 
     assert_eq!(serving.call("GET /v1/entries/old", "").status, 410);
-    let exported = serving.call("POST /v1/export", json!({ "environment": "" })).json();
+    let exported = serving.call("POST /v1/export", json!({ "environment": "", "cursor": "" })).json();
     let exported: Vec<_> = exported["entries"].as_array().unwrap().iter().map(|entry| entry["value"].clone()).collect();
     assert_eq!(exported, ["canary", "canary", "canary"].map(Value::from));
     let stats = serving.call("GET /v1/stats", "").json();
