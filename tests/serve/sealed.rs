@@ -16,6 +16,8 @@ fn nothing_is_served_while_it_is_sealed() {
         server.ask("GET", path, &headers, "").says(503, "The vault is sealed");
     }
     assert!(server.ask("GET", "/configs/k", &[], "").is(503).header("retry-after").is_some());
+    // Whether or not there is a way for mail.
+    server.ask("POST", "/send-otp", &[], r#"{"username":"ann"}"#).says(503, "The vault is sealed");
     server.ask("GET", "/health", &[], "").is(200);
     assert_eq!(server.ask("GET", "/ready", &[], "").is(503).json(), json!({ "ready": false, "reason": "sealed" }));
     assert_eq!(server.ask("GET", "/v1/sys/seal-status", &[], "").json()["sealed"], true);

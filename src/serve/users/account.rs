@@ -179,12 +179,12 @@ pub async fn send_otp(
     let mut fields = Fields::parse(&payload)?;
     let name = fields.text("username", 0..=usize::MAX).unwrap_or_default();
     fields.finish()?;
+    server.users.admit(call.caller.from)?;
+    let open = vault_of(&server).await?;
     if server.mail.is_none() {
         let detail = "Failed to send OTP due to server error";
         return Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "no_mail", detail));
     }
-    server.users.admit(call.caller.from)?;
-    let open = vault_of(&server).await?;
     // Behind the answer, which neither says nor shows whether there is somebody to send it to.
     if let Ok(room) = server.users.sending.clone().try_acquire_owned() {
         let (server, from) = (server.clone(), call.caller.from);
