@@ -25,6 +25,20 @@ impl Rights {
     /// Tokens, keys, the log and the vault as a whole; and everything else.
     pub const ADMIN: Self = Self(8);
 
+    /// Each of them, with its word.
+    pub const WORDS: [(Self, &'static str); 4] =
+        [(Self::READ, "read"), (Self::WRITE, "write"), (Self::ROTATE, "rotate"), (Self::ADMIN, "admin")];
+
+    /// The right of this word.
+    pub fn parse(word: &str) -> Option<Self> {
+        Self::WORDS.iter().find(|(_, other)| *other == word).map(|(right, _)| *right)
+    }
+
+    /// Their words.
+    pub fn words(self) -> Vec<&'static str> {
+        Self::WORDS.iter().filter(|(right, _)| self.include(*right)).map(|(_, word)| *word).collect()
+    }
+
     /// These and those.
     pub fn and(self, other: Self) -> Self {
         Self(self.0 | other.0)
@@ -233,6 +247,15 @@ mod tests {
         assert!(with(&|token| token.names = Some(vec!["x".to_owned(); MAX_SCOPE + 1])).is_err());
         assert!(with(&|token| token.networks = Some(vec!["x".repeat(MAX_TEXT + 1)])).is_err());
         assert!(matches!(with(&|token| token.rights = Rights(16)), Err(FormatError::Newer(_))));
+    }
+
+    #[test]
+    fn rights_have_a_word_each() {
+        assert_eq!(Rights::WRITE.and(Rights::READ).words(), ["read", "write"]);
+        for (right, word) in Rights::WORDS {
+            assert_eq!((Rights::parse(word), right.words()), (Some(right), vec![word]));
+        }
+        assert!(Rights::parse("Read").is_none() && Rights::default().words().is_empty());
     }
 
     #[test]

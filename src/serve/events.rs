@@ -20,7 +20,7 @@ use super::follow::Told;
 use super::keeper::Open;
 use super::query::Query;
 use crate::name::{Category, EntryId};
-use crate::vault::{Entry, TokenId};
+use crate::vault::{Entry, TokenId, TokenRefused};
 
 /// How often a connection on which nothing happens is kept alive.
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
@@ -190,7 +190,7 @@ async fn until(time: Option<u64>) {
     }
 }
 
-/// Whether a token is still one.
+/// Whether a token is still one. Listening is one request, which the last use may have been for.
 fn is_good(open: &Open, token: TokenId) -> bool {
-    open.vault.token(token).is_ok_and(|token| token.revoked.is_none() && token.expires.is_none_or(|expires| expires > now()))
+    open.vault.token(token).is_ok_and(|token| matches!(token.refused(now()), None | Some(TokenRefused::UsedUp)))
 }

@@ -76,6 +76,31 @@ pub enum TokenRefused {
     Elsewhere,
 }
 
+impl TokenRefused {
+    /// What people call it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+            Self::UsedUp => "used up",
+            Self::Elsewhere => "elsewhere",
+        }
+    }
+}
+
+impl Token {
+    /// Why it is good for no request at a time, from wherever; `None`: it is good.
+    pub fn refused(&self, now: u64) -> Option<TokenRefused> {
+        match (self.revoked, self.expires, self.uses) {
+            (Some(_), _, _) => Some(TokenRefused::Revoked),
+            (_, Some(expires), _) if expires <= now => Some(TokenRefused::Expired),
+            (_, _, Some(0)) => Some(TokenRefused::UsedUp),
+            _ => None,
+        }
+    }
+}
+
 /// What a client may do.
 #[derive(Debug, Clone)]
 pub struct Grant {
@@ -155,17 +180,13 @@ impl Vault {
         let expected = token.as_ref().map_or([0; 32], |token| token.verifier);
         let proved = crypto::same(&keys::token_verifier(&presented.secret, &self.id, &presented.id.0), &expected);
         let Some(token) = token.filter(|_| proved) else { return Ok(Err(TokenRefused::Unknown)) };
-        let refused = match (token.revoked, token.expires, token.uses) {
-            (Some(_), _, _) => Some(TokenRefused::Revoked),
-            (_, Some(expires), _) if expires <= now => Some(TokenRefused::Expired),
-            (_, _, Some(0)) => Some(TokenRefused::UsedUp),
-            _ if !is_within(token.networks.as_deref(), from)? => Some(TokenRefused::Elsewhere),
-            _ => None,
-        };
-        match refused {
-            Some(refused) => Ok(Err(refused)),
-            None => Grant::of(&token).map(|grant| Ok((token, grant))),
+        if let Some(refused) = token.refused(now) {
+            return Ok(Err(refused));
         }
+        if !is_within(token.networks.as_deref(), from)? {
+            return Ok(Err(TokenRefused::Elsewhere));
+        }
+        Grant::of(&token).map(|grant| Ok((token, grant)))
     }
 
     /// All tokens, the revoked ones too, by their ids.
@@ -243,12 +264,14 @@ impl Changes<'_> {
         Ok(true)
     }
 
-    /// Uses a token up by one, if its uses are counted. Returns whether one was left.
+    /// Uses a token up by one, if its uses are counted. Returns whether it was good.
     pub fn use_token(&mut self, id: TokenId) -> Result<bool> {
         let content = self.system_get(Token::RECORD, &id.to_string())?.ok_or_else(|| no_token(id))?;
         let mut token = Token::decode(&content)?;
-        let Some(uses) = token.uses.filter(|_| token.revoked.is_none()) else { return Ok(token.revoked.is_none()) };
-        let Some(left) = uses.checked_sub(1) else { return Ok(false) };
+        if token.refused(self.now()).is_some() {
+            return Ok(false);
+        }
+        let Some(left) = token.uses.and_then(|uses| uses.checked_sub(1)) else { return Ok(true) };
         token.uses = Some(left);
         self.system_put(Token::RECORD, &id.to_string(), &token.encode())?;
         Ok(true)
@@ -355,6 +378,10 @@ mod tests {
         vault.change_together(2, &mut |changes| left = (0..3).map(|_| changes.use_token(id).unwrap()).collect()).unwrap();
         assert_eq!(left, [true, true, false]);
         assert_eq!(refusal(&vault, &text, None, 3), Some(TokenRefused::UsedUp));
+        // Also what expires between the look at it and its use.
+        let (id, _) = vault.create_token(new(|token| (token.uses, token.expires) = (Some(1), Some(5))), 1).unwrap();
+        vault.change_together(5, &mut |changes| left = vec![changes.use_token(id).unwrap()]).unwrap();
+        assert_eq!((left, vault.token(id).unwrap().uses), (vec![false], Some(1)));
     }
 
     #[test]

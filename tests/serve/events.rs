@@ -83,11 +83,14 @@ fn who_may_not_listen_any_more_is_told_nothing_more() {
     let by_command = Listening::begin(&server, "/sse/subscribe", &bearer(&revoked));
     let expiring = Listening::begin(&server, "/sse/subscribe", &bearer(&token(&sandbox, &["--read", "--expires", "3s"])));
     let mut staying = Listening::begin(&server, "/sse/subscribe", &format!("x-user-key: {KEY}"));
+    // One use is for all of it.
+    let mut used_up = Listening::begin(&server, "/sse/subscribe", &bearer(&token(&sandbox, &["--read", "--uses", "1"])));
     sandbox.vault(&["token", "revoke", revoked.split('_').nth(1).unwrap()]).run().ok();
     by_command.ends(Duration::from_secs(5));
     expiring.ends(Duration::from_secs(5));
     server.with_key("POST", "/configs", r#"{"key":"k","value":{}}"#).is(201);
     staying.hears("created", "k");
+    used_up.hears("created", "k");
     server.with_key("POST", "/v1/sys/seal", "").is(200);
     staying.ends(Duration::from_secs(1));
     server.with_key("GET", "/configs/k", "").is(200);

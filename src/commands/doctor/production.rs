@@ -103,8 +103,7 @@ fn look_at_server(context: &mut Context, report: &mut Report) -> Result<()> {
 }
 
 fn look_at_tokens(vault: &Vault, now: u64, report: &mut Report) -> Result<()> {
-    let good = |token: &crate::format::token::Token| token.revoked.is_none() && token.expires.is_none_or(|expires| expires > now);
-    let tokens: Vec<_> = vault.tokens()?.into_iter().filter(|(_, token)| good(token) && token.uses != Some(0)).collect();
+    let tokens: Vec<_> = vault.tokens()?.into_iter().filter(|(_, token)| token.refused(now).is_none()).collect();
     let (mut endless, mut mighty) = (Vec::new(), Vec::new());
     for (id, token) in &tokens {
         if token.expires.is_none() && token.uses.is_none() {

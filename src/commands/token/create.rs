@@ -124,6 +124,6 @@ pub fn run(context: &mut Context, args: CreateArgs) -> Result<u8> {
         }
         return Err(error);
     }
-    context.note(&format!("token {id} '{}': {}", output::printable(&token.label), super::rights(&token).join(", ")));
+    context.note(&format!("token {id} '{}': {}", output::printable(&token.label), token.rights.words().join(", ")));
     Ok(exit::OK)
 }

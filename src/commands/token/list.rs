@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::json;
 
-use super::{limits, object, rights, state};
+use super::{limits, object};
 use crate::commands::context::{Context, OutputFormat, format_time};
 use crate::commands::exit;
 use crate::format::token::Token;
@@ -24,7 +24,7 @@ pub struct ListArgs {
 pub fn run(context: &mut Context, args: ListArgs) -> Result<u8> {
     let now = context.now();
     let mut tokens = context.unlock()?.tokens()?;
-    tokens.retain(|(_, token)| !args.good || state(token, now) == "good");
+    tokens.retain(|(_, token)| !args.good || token.refused(now).is_none());
     let text = match args.format {
         OutputFormat::Json => {
             let tokens: Vec<_> = tokens.iter().map(|(id, token)| object(*id, token, now)).collect();
@@ -39,13 +39,13 @@ pub fn run(context: &mut Context, args: ListArgs) -> Result<u8> {
 fn row(id: TokenId, token: &Token, now: u64) -> Vec<String> {
     let limits: Vec<String> = limits(token).map(|(what, items)| format!("{what} {items}")).collect();
     let limits = if limits.is_empty() { "everything".to_owned() } else { limits.join("; ") };
-    let state = match (state(token, now), token.expires, token.uses) {
-        ("good", expires, uses) => {
-            let expires = expires.map(|expires| format!("expires {}", format_time(expires)));
-            let uses = uses.map(|uses| format!("{uses} uses left"));
+    let state = match token.refused(now) {
+        None => {
+            let expires = token.expires.map(|expires| format!("expires {}", format_time(expires)));
+            let uses = token.uses.map(|uses| format!("{uses} uses left"));
             expires.into_iter().chain(uses).collect::<Vec<_>>().join(", ")
         }
-        (state, _, _) => state.to_owned(),
+        Some(refused) => refused.word().to_owned(),
     };
-    vec![id.to_string(), output::printable(&token.label), rights(token).join(","), limits, state]
+    vec![id.to_string(), output::printable(&token.label), token.rights.words().join(","), limits, state]
 }

@@ -9,9 +9,9 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::context::{Context, format_time};
-use crate::format::token::{Rights, Token};
+use crate::format::token::Token;
 use crate::term::output;
-use crate::vault::{Error, ErrorKind, Result, TokenId, Vault};
+use crate::vault::{Error, ErrorKind, Result, TokenId, TokenRefused, Vault};
 
 /// Tokens for clients of the server
 ///
@@ -59,22 +59,9 @@ fn find(vault: &Vault, text: &str) -> Result<(TokenId, Token)> {
     }
 }
 
-/// The rights of a token, by their options.
-const RIGHTS: [(Rights, &str); 4] =
-    [(Rights::READ, "read"), (Rights::WRITE, "write"), (Rights::ROTATE, "rotate"), (Rights::ADMIN, "admin")];
-
-fn rights(token: &Token) -> Vec<&'static str> {
-    RIGHTS.iter().filter(|(right, _)| token.rights.include(*right)).map(|(_, word)| *word).collect()
-}
-
 /// Whether a token is good, and if not, why.
 fn state(token: &Token, now: u64) -> &'static str {
-    match (token.revoked, token.expires, token.uses) {
-        (Some(_), _, _) => "revoked",
-        (_, Some(expires), _) if expires <= now => "expired",
-        (_, _, Some(0)) => "used up",
-        _ => "good",
-    }
+    token.refused(now).map_or("good", TokenRefused::word)
 }
 
 /// A token without what proves it.
@@ -83,7 +70,7 @@ fn object(id: TokenId, token: &Token, now: u64) -> Value {
         "id": id.to_string(),
         "label": token.label,
         "state": state(token, now),
-        "rights": rights(token),
+        "rights": token.rights.words(),
         "categories": token.categories,
         "environments": token.environments,
         "names": token.names,

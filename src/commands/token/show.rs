@@ -3,7 +3,7 @@
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{find, limits, object, rights, state};
+use super::{find, limits, object, state};
 use crate::commands::context::{Context, OutputFormat, format_time};
 use crate::commands::exit;
 use crate::format::token::Token;
@@ -44,7 +44,7 @@ fn rows(id: TokenId, token: &Token, now: u64) -> Vec<Vec<String>> {
     add("id", id.to_string());
     add("label", output::printable(&token.label));
     add("state", state(token, now).to_owned());
-    add("rights", rights(token).join(", "));
+    add("rights", token.rights.words().join(", "));
     for (what, items) in limits(token) {
         add(what, items);
     }

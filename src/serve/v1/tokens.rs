@@ -24,9 +24,6 @@ use crate::serve::fields::{Fields, Payload};
 use crate::serve::query::Path;
 use crate::vault::{Change, TokenId, parse_network};
 
-const RIGHTS: [(&str, Rights); 4] =
-    [("read", Rights::READ), ("write", Rights::WRITE), ("rotate", Rights::ROTATE), ("admin", Rights::ADMIN)];
-
 /// A token, without what proves its possession.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Token)]
@@ -63,7 +60,7 @@ pub struct TokenView {
 /// What a token may do.
 #[derive(ToSchema)]
 #[schema(as = Right, rename_all = "lowercase")]
-#[allow(dead_code, reason = "describes the words of RIGHTS")]
+#[allow(dead_code, reason = "describes the words of Rights")]
 pub enum RightView {
     /// Values leave.
     Read,
@@ -108,12 +105,11 @@ pub struct NewToken {
 
 impl TokenView {
     fn of(id: TokenId, token: Token, now: u64) -> Self {
-        let active = token.revoked.is_none() && token.expires.is_none_or(|end| end > now) && token.uses != Some(0);
-        let rights = RIGHTS.iter().filter(|(_, right)| token.rights.include(*right)).map(|(word, _)| *word).collect();
         Self {
             id: id.to_string(),
+            active: token.refused(now).is_none(),
             label: token.label,
-            rights,
+            rights: token.rights.words(),
             categories: token.categories,
             environments: token.environments,
             names: token.names,
@@ -122,7 +118,6 @@ impl TokenView {
             expires_at: token.expires.map(time),
             revoked_at: token.revoked.map(time),
             uses_left: token.uses,
-            active,
             token: None,
         }
     }
@@ -167,8 +162,7 @@ fn new_token(fields: &mut Fields) -> Token {
     }
     let mut token = Token::new(label, [0; 32], 0);
     let rights = fields.optional_texts("rights").unwrap_or_default();
-    let right = |word: &String| RIGHTS.iter().find(|(other, _)| other == word).map(|(_, right)| *right);
-    match rights.iter().map(right).collect::<Option<Vec<_>>>() {
+    match rights.iter().map(|word| Rights::parse(word)).collect::<Option<Vec<_>>>() {
         Some(rights) if !rights.is_empty() => token.rights = rights.into_iter().fold(Rights::default(), Rights::and),
         _ => fields.fault("value_error", "rights", "Value error, some of read, write, rotate and admin"),
     }
