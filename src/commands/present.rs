@@ -9,6 +9,15 @@ use crate::name::EntryId;
 use crate::secret::SecretValue;
 use crate::vault::{Entry, Error, ErrorKind, Result};
 
+/// The fields of an object behind the version of what is printed.
+pub fn versioned(mut object: Value) -> Value {
+    let mut whole = json!({ "version": 1 });
+    if let (Value::Object(whole), Value::Object(object)) = (&mut whole, &mut object) {
+        whole.append(object);
+    }
+    whole
+}
+
 /// An entry as listings print it, without its value.
 pub fn entry(entry: &Entry, now: u64) -> Value {
     let environment = match entry.id().environment_text() {

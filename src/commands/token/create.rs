@@ -8,6 +8,7 @@ use super::object;
 use crate::audit::{Action, Event};
 use crate::commands::context::{Context, OutputFormat, parse_duration};
 use crate::commands::exit;
+use crate::commands::present::versioned;
 use crate::commands::times::parse_expiry;
 use crate::format::token::{Rights, Token};
 use crate::term::output;
@@ -105,13 +106,9 @@ pub fn run(context: &mut Context, args: CreateArgs) -> Result<u8> {
     let printed = match args.format {
         OutputFormat::Json => {
             let text = std::str::from_utf8(secret.expose()).map_err(|_| Error::usage("a token is text"))?;
-            let mut shown = Wiped(object(id, &token, now));
+            let mut shown = Wiped(versioned(object(id, &token, now)));
             shown.0["token"] = Value::String(text.to_owned());
-            let mut whole = Wiped(serde_json::json!({ "version": 1 }));
-            if let (Value::Object(whole), Value::Object(shown)) = (&mut whole.0, &mut shown.0) {
-                whole.append(shown);
-            }
-            let mut line = Zeroizing::new(whole.0.to_string().into_bytes());
+            let mut line = Zeroizing::new(shown.0.to_string().into_bytes());
             line.push(b'\n');
             output::value(&line, false)
         }

@@ -1,11 +1,11 @@
 //! `vault token show`
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::{find, limits, object, state};
 use crate::commands::context::{Context, OutputFormat, format_time};
 use crate::commands::exit;
+use crate::commands::present::versioned;
 use crate::format::token::Token;
 use crate::term::output;
 use crate::vault::{Result, TokenId};
@@ -25,13 +25,7 @@ pub fn run(context: &mut Context, args: ShowArgs) -> Result<u8> {
     let now = context.now();
     let (id, token) = find(&context.unlock()?, &args.which)?;
     let text = match args.format {
-        OutputFormat::Json => {
-            let mut whole = json!({ "version": 1 });
-            if let (Value::Object(whole), Value::Object(mut shown)) = (&mut whole, object(id, &token, now)) {
-                whole.append(&mut shown);
-            }
-            format!("{whole}\n")
-        }
+        OutputFormat::Json => format!("{}\n", versioned(object(id, &token, now))),
         OutputFormat::Text => output::columns(&rows(id, &token, now)),
     };
     output::print(&text)?;

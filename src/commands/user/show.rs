@@ -1,11 +1,12 @@
 //! `vault user show`
 
 use clap::Args;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::{find, object, second_factor, standing, verifier};
 use crate::commands::context::{Context, OutputFormat, format_time};
 use crate::commands::exit;
+use crate::commands::present::versioned;
 use crate::format::user::{SignIn, User};
 use crate::term::output;
 use crate::vault::Result;
@@ -27,12 +28,9 @@ pub fn run(context: &mut Context, args: ShowArgs) -> Result<u8> {
     let (state, records) = (vault.sign_in(mark)?, vault.data(&user)?.len());
     let text = match args.format {
         OutputFormat::Json => {
-            let mut whole = json!({ "version": 1 });
-            if let (Value::Object(whole), Value::Object(mut shown)) = (&mut whole, object(&user, &state, now)) {
-                whole.append(&mut shown);
-                whole.insert("records".to_owned(), json!(records));
-            }
-            format!("{whole}\n")
+            let mut shown = versioned(object(&user, &state, now));
+            shown["records"] = json!(records);
+            format!("{shown}\n")
         }
         OutputFormat::Text => output::columns(&rows(&user, &state, records, now)),
     };
