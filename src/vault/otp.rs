@@ -81,12 +81,7 @@ pub fn uri(value: &SecretValue, name: &str) -> Result<SecretValue> {
     let mut uri = Zeroizing::new(String::with_capacity(SCHEME.len() + 32 + 3 * name.len() + text.len()));
     uri.push_str(SCHEME);
     uri.push_str("totp/");
-    for byte in name.bytes() {
-        match byte {
-            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => uri.push(char::from(byte)),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    uri.push_str(&percent(name));
     uri.push_str("?secret=");
     uri.extend(text.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_uppercase()));
     Ok(SecretValue::from(uri.as_str()))
@@ -177,6 +172,16 @@ fn text(value: &SecretValue) -> Result<&str> {
 fn after_scheme(text: &str) -> Option<&str> {
     let (scheme, rest) = text.split_at_checked(SCHEME.len())?;
     scheme.eq_ignore_ascii_case(SCHEME).then_some(rest)
+}
+
+/// A text as a part of a URI, with all but unreserved characters as `%XX` (RFC 3986, section 2.1).
+pub(super) fn percent(text: &str) -> String {
+    text.bytes()
+        .map(|byte| match byte {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => char::from(byte).to_string(),
+            _ => format!("%{byte:02X}"),
+        })
+        .collect()
 }
 
 /// A part of a URI with its `%XX` decoded (RFC 3986, section 2.1).
