@@ -50,17 +50,13 @@ impl<T: Send, F: FnMut(&mut Changes<'_>) -> Result<T> + Send> Waiting for Change
     fn tell(self: Box<Self>, committed: std::result::Result<(), &Error>) {
         let made = match (committed, self.made) {
             // What was refused may have been refused by a change of the same commit.
-            (Err(error), _) => Err(same(error)),
+            (Err(error), _) => Err(error.clone()),
             (Ok(()), Some(made)) => made,
             (Ok(()), None) => Err(Error::new(ErrorKind::Internal, "internal", "a change was not made")),
         };
         // Whoever hung up has no use for it.
         let _ = self.asker.send(made);
     }
-}
-
-fn same(error: &Error) -> Error {
-    Error::new(error.kind(), error.code(), error.to_string())
 }
 
 /// A change, and the vault that it is of.

@@ -196,6 +196,12 @@ impl From<Error> for Problem {
             ErrorKind::NotFound => StatusCode::NOT_FOUND,
             ErrorKind::Conflict if error.code() == "version_mismatch" => StatusCode::PRECONDITION_FAILED,
             ErrorKind::Conflict if ["keys_changed", "replaced", "conflict"].contains(&error.code()) => {
+        Self::from(&error)
+    }
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             ErrorKind::Conflict => StatusCode::CONFLICT,

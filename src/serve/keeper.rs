@@ -378,7 +378,7 @@ impl Keeper {
         let found = waiting.wait_for(Option::is_some).await.map_err(|_| gone())?.clone().ok_or_else(gone)?;
         match found.as_ref() {
             Ok(session) => Ok(session.clone()),
-            Err(KeyRefused::Failed(error)) => Err(KeyRefused::Failed(Error::new(error.kind(), error.code(), error.to_string()))),
+            Err(KeyRefused::Failed(error)) => Err(KeyRefused::Failed(error.clone())),
             Err(KeyRefused::Wrong) => Err(KeyRefused::Wrong),
             Err(KeyRefused::Busy) => Err(KeyRefused::Busy),
         }

@@ -37,7 +37,7 @@ pub enum ErrorKind {
 }
 
 /// What went wrong, without a word of any secret.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Error {
     kind: ErrorKind,
     code: &'static str,

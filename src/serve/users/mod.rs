@@ -357,7 +357,7 @@ fn failed(server: &Server, error: &Error) -> Problem {
         (ErrorKind::Conflict, "last_admin") => (StatusCode::CONFLICT, "No administrator would be left"),
         (ErrorKind::NotFound, "no_user") => (StatusCode::NOT_FOUND, "There is no such user"),
         _ => {
-            let problem = Problem::from(Error::new(error.kind(), error.code(), error.to_string()));
+            let problem = Problem::from(error);
             if problem.status.is_server_error() {
                 server.lines.error(error);
             }

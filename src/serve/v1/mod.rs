@@ -79,7 +79,7 @@ fn refuse(server: &Server, error: &Error) -> Problem {
         (ErrorKind::Busy, _) => "The vault is busy",
         _ => "",
     };
-    let problem = Problem::from(Error::new(error.kind(), error.code(), error.to_string()));
+    let problem = Problem::from(error);
     if problem.status.is_server_error() {
         server.lines.error(error);
     }
