@@ -70,10 +70,6 @@ fn password(headers: &HeaderMap) -> Answer<Zeroizing<String>> {
     text.map(|text| Zeroizing::new(text.to_owned())).ok_or_else(missing)
 }
 
-fn failed() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
-}
-
 /// Back up entries under a passphrase
 #[utoipa::path(post, path = "/backup", tag = "configurations", params(Part, ("X-Backup-Password" = String, Header)), responses((status = 200, body = Value)))]
 pub async fn backup(
@@ -92,7 +88,7 @@ pub async fn backup(
         let _one = server.backups.try_lock().map_err(|_| Problem::too_many("Another backup is being made", 5))?;
         make(&call, &Filter { scope, category }, &password)
     });
-    made.await.map_err(|_| failed())?
+    made.await.map_err(|_| Problem::internal())?
 }
 
 fn make(call: &Call, filter: &Filter, password: &str) -> Answer<Response<Body>> {
@@ -120,11 +116,11 @@ fn make(call: &Call, filter: &Filter, password: &str) -> Answer<Response<Body>> 
     })?;
     let id = uuid::Builder::from_random_bytes(crypto::random().map_err(Error::from)?).into_uuid();
     let at = time(now());
-    let export = interchange::write(Format::Json, &rows).map_err(|_| failed())?;
+    let export = interchange::write(Format::Json, &rows).map_err(|_| Problem::internal())?;
     let mut text = Zeroizing::new(Vec::with_capacity(export.len() + 256));
     text.extend_from_slice(HEAD.as_bytes());
     text.extend_from_slice(format!("\"backup_id\":\"{id}\",\"backup_timestamp\":\"{at}\",").as_bytes());
-    text.extend_from_slice(export.strip_prefix(HEAD.as_bytes()).ok_or_else(failed)?);
+    text.extend_from_slice(export.strip_prefix(HEAD.as_bytes()).ok_or_else(Problem::internal)?);
     let sealed = encrypt_age_with_passphrase(password, &text).map_err(Error::from)?;
     call.all_happened(events);
     let body = json!({
@@ -160,7 +156,7 @@ pub async fn import(
             open(&data, &password)
         }
     });
-    let Opened { id, at, rows } = opened.await.map_err(|_| failed())??;
+    let Opened { id, at, rows } = opened.await.map_err(|_| Problem::internal())??;
     let (total, overwrite, grant) = (rows.len(), wanted.overwrite.unwrap_or(false), call.caller.grant.clone());
     let open = call.caller.open.clone().ok_or_else(Problem::sealed)?;
     let mut writes: Vec<_> = rows.into_iter().map(write_of).collect();

@@ -144,7 +144,7 @@ impl<S: Send + std::marker::Sync> FromRequestParts<S> for Call {
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Answer<Self> {
         let call = parts.extensions.get::<Self>().cloned();
-        call.ok_or_else(|| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"))
+        call.ok_or_else(Problem::internal)
     }
 }
 

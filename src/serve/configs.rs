@@ -413,14 +413,13 @@ pub async fn list(State(server): State<Arc<Server>>, call: Call, Query(query): Q
     let Ok(category) = category else { return Ok(respond(StatusCode::OK, "[]", None)) };
     let after = query.cursor.as_deref().map(parse_cursor).transpose()?;
     let (limit, is_full, asking) = (query.limit, query.is_full(), call.clone());
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
     let filter = Filter { scope, category };
     let listed = tokio::task::spawn_blocking(move || {
         let mut listing = Listing::of(asking, &filter, after, is_full)?;
         let page = limit.map(|limit| listing.page(usize::try_from(limit).unwrap_or(usize::MAX))).transpose()?;
         Ok::<_, Problem>((listing, page))
     });
-    let (listing, page) = listed.await.map_err(failed)??;
+    let (listing, page) = listed.await.map_err(|_| Problem::internal())??;
     let Some(Part { text, events, next }) = page else {
         return Ok(respond(StatusCode::OK, listing.into_body(server).await?, None));
     };

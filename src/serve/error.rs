@@ -95,6 +95,11 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "sealed", "The vault is sealed").retry_after(5)
     }
 
+    /// Something failed inside; the server's log says what, if anything does.
+    pub fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
+    }
+
     /// Something is not there.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, "not_found", detail)
@@ -191,17 +196,17 @@ impl Family {
 
 impl From<Error> for Problem {
     fn from(error: Error) -> Self {
-        let status = match error.kind() {
-            ErrorKind::Usage => StatusCode::UNPROCESSABLE_ENTITY,
-            ErrorKind::NotFound => StatusCode::NOT_FOUND,
-            ErrorKind::Conflict if error.code() == "version_mismatch" => StatusCode::PRECONDITION_FAILED,
-            ErrorKind::Conflict if ["keys_changed", "replaced", "conflict"].contains(&error.code()) => {
         Self::from(&error)
     }
 }
 
 impl From<&Error> for Problem {
     fn from(error: &Error) -> Self {
+        let status = match error.kind() {
+            ErrorKind::Usage => StatusCode::UNPROCESSABLE_ENTITY,
+            ErrorKind::NotFound => StatusCode::NOT_FOUND,
+            ErrorKind::Conflict if error.code() == "version_mismatch" => StatusCode::PRECONDITION_FAILED,
+            ErrorKind::Conflict if ["keys_changed", "replaced", "conflict"].contains(&error.code()) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             ErrorKind::Conflict => StatusCode::CONFLICT,

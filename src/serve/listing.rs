@@ -103,13 +103,12 @@ impl Listing {
 
     /// All of them as a JSON array: in one piece if they are few. The records of the first part are left to the call.
     pub async fn into_body(mut self, server: Arc<Server>) -> Answer<Body> {
-        let failed = || Problem::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
         let (listing, first) = tokio::task::spawn_blocking(move || {
             let first = self.part(PART_ENTRIES, PART);
             (self, first)
         })
         .await
-        .map_err(|_| failed())?;
+        .map_err(|_| Problem::internal())?;
         let Part { text, events, next } = first?;
         listing.call.all_happened(events);
         match next {

@@ -96,8 +96,8 @@ pub async fn metrics(State(server): State<Arc<Server>>) -> Answer<Response<Body>
     let open = server.keeper.current();
     let entries = open.as_ref().and_then(|open| open.vault.count().ok());
     let failed_compactions = open.and_then(|open| open.vault.facts()).map_or(0, |facts| facts.failed_compactions);
-    let failed = |_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
-    let mut response = Response::new(Body::from(server.metrics.text(entries, failed_compactions).map_err(failed)?));
+    let mut response =
+        Response::new(Body::from(server.metrics.text(entries, failed_compactions).map_err(|_| Problem::internal())?));
     let kind = HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, kind);
     Ok(response)
@@ -120,7 +120,7 @@ impl OfQuery for StatsParameters {
 #[utoipa::path(get, path = "/stats", tag = "configurations", params(StatsParameters), responses((status = 200, body = Stats)))]
 pub async fn stats(call: Call, Query(query): Query<StatsParameters>) -> Answer<Response<Body>> {
     let counted = tokio::task::spawn_blocking(move || count(&call, query.environment.as_deref())).await;
-    counted.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"))?
+    counted.map_err(|_| Problem::internal())?
 }
 
 fn count(call: &Call, environment: Option<&str>) -> Answer<Response<Body>> {

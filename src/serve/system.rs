@@ -71,7 +71,7 @@ pub async fn unseal(
             Some(_) => keeper.proves(&Credential::RawKey(RawKey::new(bytes))),
             None => keeper.unseal(Credential::RawKey(RawKey::new(bytes))).map(drop),
         });
-        let opened = opened.await.map_err(|_| Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error"))?;
+        let opened = opened.await.map_err(|_| Problem::internal())?;
         opened.map_err(|error| if error.code() == "wrong_key" { wrong() } else { error.into() })?;
     }
     if server.keeper.current().is_none() {

@@ -23,10 +23,6 @@ use crate::serve::schemas::Message;
 use crate::vault::Result;
 use crate::vault::users::{UserName, end_sessions};
 
-fn internal() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
-}
-
 /// Replace the master key; the keys of all users are wrapped anew, what they keep stays as it is
 #[utoipa::path(post, path = "/rotate-master-key", tag = "users", responses((status = 200, body = Message)))]
 pub async fn rotate(State(server): State<Arc<Server>>) -> Answer<Response<Body>> {
@@ -46,7 +42,7 @@ fn view(user: &User, state: &SignIn, now: u64) -> Value {
 #[utoipa::path(get, path = "/users", tag = "users", responses((status = 200, body = Vec<UserView>)))]
 pub async fn list(State(server): State<Arc<Server>>, call: Call) -> Answer<Response<Body>> {
     let open = call.caller.open.clone().ok_or_else(Problem::sealed)?;
-    let users = tokio::task::spawn_blocking(move || open.vault.users()).await.map_err(|_| internal())?;
+    let users = tokio::task::spawn_blocking(move || open.vault.users()).await.map_err(|_| Problem::internal())?;
     let now = now();
     let users = users.map_err(|error| failed(&server, &error))?;
     let views: Vec<Value> = users.iter().map(|(_, user, state)| view(user, state, now)).collect();

@@ -85,11 +85,10 @@ pub(super) async fn listed(
     with_times: bool,
 ) -> Answer<Zeroizing<Vec<u8>>> {
     let (open, asker) = (open.clone(), asker.clone());
-    let internal = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error");
-    let _turn = server.users.lists.acquire().await.map_err(|_| internal())?;
+    let _turn = server.users.lists.acquire().await.map_err(|_| Problem::internal())?;
     let listed =
         tokio::task::spawn_blocking(move || Ok::<_, crate::vault::Error>(text_of(&open.vault.data(&asker.user)?, with_times)));
-    listed.await.map_err(|_| internal())?.map_err(|error| failed(server, &error))
+    listed.await.map_err(|_| Problem::internal())?.map_err(|error| failed(server, &error))
 }
 
 fn text_of(data: &[(DatumId, Datum)], with_times: bool) -> Zeroizing<Vec<u8>> {

@@ -9,7 +9,7 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 
 use super::selection::MOST;
-use super::{blocking, internal, refuse, reply};
+use super::{blocking, refuse, reply};
 use crate::audit::{Action, AuditError, Item, Keys, Reader, Record, Status};
 use crate::format::header::hex;
 use crate::serve::Server;
@@ -197,7 +197,7 @@ pub async fn list(State(server): State<Arc<Server>>, call: Call, mut query: Quer
             Ok(()) | Err(AuditError::Missing) => Ok(AuditPage { records }),
             Err(error) => {
                 server.lines.failure("audit", &error.to_string());
-                Err(internal())
+                Err(Problem::internal())
             }
         }
     });

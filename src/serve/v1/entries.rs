@@ -12,7 +12,7 @@ use utoipa::{IntoParams, ToSchema};
 use super::entry::{EntryContents, EntryView, contents, identity, json_value, unread};
 use super::precondition::{Precondition, tag_of};
 use super::selection::{Selection, SelectionParameters};
-use super::{blocking, expired, internal, missing, refuse, reply, reply_tagged, target};
+use super::{blocking, expired, missing, refuse, reply, reply_tagged, target};
 use crate::audit::Event;
 use crate::format::record::Kind;
 use crate::name::{Category, EntryId};
@@ -156,7 +156,7 @@ pub async fn read(
     if precondition.is_known(&entry) {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NOT_MODIFIED;
-        response.headers_mut().insert(ETAG, HeaderValue::from_str(&tag_of(&entry)).map_err(|_| internal())?);
+        response.headers_mut().insert(ETAG, HeaderValue::from_str(&tag_of(&entry)).map_err(|_| Problem::internal())?);
         return Ok(response);
     }
     let view = view_of(&server, vault, &entry, version, path.as_ref(), now)?;
@@ -300,7 +300,7 @@ pub fn made(server: &Server, call: &Call, entry: &Entry, created: bool) -> Answe
     let status = if created { StatusCode::CREATED } else { StatusCode::OK };
     let mut response = reply_tagged(status, &EntryView::of(entry, now), entry)?;
     if created {
-        let location = HeaderValue::from_str(&location(entry.id())).map_err(|_| internal())?;
+        let location = HeaderValue::from_str(&location(entry.id())).map_err(|_| Problem::internal())?;
         response.headers_mut().insert(LOCATION, location);
     }
     Ok(response)

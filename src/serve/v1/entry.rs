@@ -109,7 +109,7 @@ impl EntryView {
 
 /// A JSON text that is part of a response.
 pub fn raw(text: String) -> Answer<Box<RawValue>> {
-    RawValue::from_string(text).map_err(|_| super::internal())
+    RawValue::from_string(text).map_err(|_| Problem::internal())
 }
 
 /// What a body may say of an entry.

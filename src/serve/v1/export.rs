@@ -9,13 +9,13 @@ use axum::http::{Response, StatusCode};
 use super::entries::EntryPage;
 use super::entry::EntryView;
 use super::selection::{Selection, SelectionBody, cursor_behind};
-use super::{MOST_BYTES, blocking, internal, refuse};
+use super::{MOST_BYTES, blocking, refuse};
 use crate::audit::Event;
 use crate::serve::Server;
 use crate::serve::call::{Call, is_unreadable};
 use crate::serve::committer::now;
 use crate::serve::configs::respond;
-use crate::serve::error::Answer;
+use crate::serve::error::{Answer, Problem};
 use crate::serve::fields::{Fields, Payload};
 use crate::vault::ErrorKind;
 
@@ -46,7 +46,7 @@ pub async fn export(State(server): State<Arc<Server>>, call: Call, payload: Payl
                 body.push(b',');
             }
             let view = EntryView::of(entry, now).with(entry.version(), entry.kind(), &value)?;
-            serde_json::to_writer(&mut body, &view).map_err(|_| internal())?;
+            serde_json::to_writer(&mut body, &view).map_err(|_| Problem::internal())?;
             events.push(Event::new(call.action()).entry(entry));
             if size > MOST_BYTES && index + 1 < entries.len() {
                 next = Some(cursor_behind(entry));
@@ -55,7 +55,7 @@ pub async fn export(State(server): State<Arc<Server>>, call: Call, payload: Payl
         }
         call.all_happened(events);
         body.extend_from_slice(br#"],"next":"#);
-        serde_json::to_writer(&mut body, &next).map_err(|_| internal())?;
+        serde_json::to_writer(&mut body, &next).map_err(|_| Problem::internal())?;
         body.push(b'}');
         Ok(body)
     });

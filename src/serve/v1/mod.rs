@@ -36,11 +36,7 @@ const MOST_BYTES: usize = if cfg!(test) { 1000 } else { 32 << 20 };
 
 /// What may take long is done on another thread.
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Answer<T> + Send + 'static) -> Answer<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| internal())?
-}
-
-fn internal() -> Problem {
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "Internal error")
+    tokio::task::spawn_blocking(work).await.map_err(|_| Problem::internal())?
 }
 
 fn missing() -> Problem {
@@ -53,14 +49,14 @@ fn expired() -> Problem {
 
 /// A response with a body.
 fn reply(status: StatusCode, body: &impl Serialize) -> Answer<Response<Body>> {
-    let text = serde_json::to_vec(body).map_err(|_| internal())?;
+    let text = serde_json::to_vec(body).map_err(|_| Problem::internal())?;
     Ok(respond(status, text, None))
 }
 
 /// A response about an entry, with its tag.
 fn reply_tagged(status: StatusCode, body: &impl Serialize, entry: &Entry) -> Answer<Response<Body>> {
     let mut response = reply(status, body)?;
-    let tag = HeaderValue::from_str(&precondition::tag_of(entry)).map_err(|_| internal())?;
+    let tag = HeaderValue::from_str(&precondition::tag_of(entry)).map_err(|_| Problem::internal())?;
     response.headers_mut().insert(header::ETAG, tag);
     Ok(response)
 }

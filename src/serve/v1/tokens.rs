@@ -10,7 +10,7 @@ use serde_json::value::RawValue;
 use utoipa::ToSchema;
 
 use super::entry::{expires, raw};
-use super::{blocking, internal, refuse, reply};
+use super::{blocking, refuse, reply};
 use crate::audit::Event;
 use crate::format::record::Kind;
 use crate::format::token::{MAX_SCOPE, MAX_TEXT, Rights, Token};
@@ -150,7 +150,7 @@ pub async fn create(State(server): State<Arc<Server>>, call: Call, payload: Payl
     let mut view = TokenView::of(id, kept, now());
     view.token = Some(raw(json_of(Kind::Text, &text)?)?);
     let mut response = reply(StatusCode::CREATED, &view)?;
-    let location = HeaderValue::from_str(&format!("/v1/tokens/{id}")).map_err(|_| internal())?;
+    let location = HeaderValue::from_str(&format!("/v1/tokens/{id}")).map_err(|_| Problem::internal())?;
     response.headers_mut().insert(header::LOCATION, location);
     Ok(response)
 }
