@@ -96,19 +96,18 @@ pub async fn identify(
         Access::Any => None,
         Access::Needs(right) | Access::Secrets(right) => Some(right),
     };
-    let open = server.keeper.open().await.map_err(|error| broken(server, &error))?;
-    let (open, seen) = open.map_or((None, None), |(open, seen)| (Some(open), Some(seen)));
+    let opened = server.keeper.open().await.map_err(|error| broken(server, &error))?;
     let mut counted = None;
     let caller = if let Some(token) = token_of(headers)? {
-        let opened = open.zip(seen).ok_or_else(Problem::sealed)?;
-        let (caller, is_counted) = by_token(server, opened, token, from)?;
+        let (caller, is_counted) = by_token(server, opened.ok_or_else(Problem::sealed)?, token, from)?;
         counted = caller.token.filter(|_| is_counted);
         caller
     } else if let Some(key) = headers.get(&USER_KEY) {
         by_key(server, key.as_bytes(), from).await?
     } else if matches!(access, Access::Secrets(_)) && server.settings.open_secret_api {
-        Caller { seen, ..Caller::nobody(Some(open.ok_or_else(Problem::sealed)?), Grant::all(), from) }
-    } else if open.is_none() {
+        let (open, seen) = opened.ok_or_else(Problem::sealed)?;
+        Caller { seen: Some(seen), ..Caller::nobody(Some(open), Grant::all(), from) }
+    } else if opened.is_none() {
         return Err(Problem::sealed());
     } else {
         return Err(missing(family, access));
@@ -139,14 +138,15 @@ fn missing(family: Family, access: Access) -> Problem {
     }
 }
 
+/// What stands behind `Authorization: Bearer`. Another scheme is for somebody else, such as a proxy.
+pub(super) fn bearer(headers: &HeaderMap) -> Option<&[u8]> {
+    let (scheme, token) = headers.get(AUTHORIZATION)?.as_bytes().split_at_checked(7)?;
+    scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
+}
+
 /// The token that a request presents; `None` if it presents none.
 fn token_of(headers: &HeaderMap) -> Answer<Option<PresentedToken>> {
-    // Another scheme is for somebody else, such as a proxy.
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-    });
-    match bearer.or_else(|| headers.get(&API_KEY).map(|value| value.as_bytes())) {
+    match bearer(headers).or_else(|| headers.get(&API_KEY).map(|value| value.as_bytes())) {
         None => Ok(None),
         Some(text) => match std::str::from_utf8(text).ok().and_then(|text| PresentedToken::parse(text.trim())) {
             Some(token) => Ok(Some(token)),
@@ -173,17 +173,7 @@ fn by_token(
     match open.vault.grant(&seen, &token, from, now()).map_err(|error| broken(server, &error))? {
         Ok((record, grant)) => {
             let name = Some(format!("token:{id}"));
-            let caller = Caller {
-                open: Some(open),
-                seen: Some(seen),
-                token: Some(id),
-                session: None,
-                grant,
-                name,
-                from,
-                slot: None,
-                user: None,
-            };
+            let caller = Caller { seen: Some(seen), token: Some(id), name, ..Caller::nobody(Some(open), grant, from) };
             Ok((caller, record.uses.is_some()))
         }
         // Whoever has the secret may know what became of it.

@@ -4,7 +4,6 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::HeaderMap;
-use axum::http::header::AUTHORIZATION;
 use uuid::Builder;
 
 use super::failed;
@@ -12,7 +11,7 @@ use crate::crypto::{self, Claims};
 use crate::format::user::{Role, User};
 use crate::secret::SecretValue;
 use crate::serve::Server;
-use crate::serve::auth::Caller;
+use crate::serve::auth::{Caller, bearer};
 use crate::serve::committer::now;
 use crate::serve::error::{Answer, Problem};
 use crate::serve::keeper::Open;
@@ -32,12 +31,8 @@ pub struct SignedIn {
 
 /// Who presents a session, and whether they may do what wants this role.
 pub async fn identify(server: &Arc<Server>, role: Role, headers: &HeaderMap, from: Option<IpAddr>) -> Answer<Caller> {
-    let bearer = headers.get(AUTHORIZATION).and_then(|value| {
-        let (scheme, token) = value.as_bytes().split_at_checked(7)?;
-        scheme.eq_ignore_ascii_case(b"bearer ").then_some(token)
-    });
     let open = server.keeper.open().await.map_err(|error| failed(server, &error))?;
-    let Some(token) = bearer else { return Err(Problem::unauthenticated("Not authenticated")) };
+    let Some(token) = bearer(headers) else { return Err(Problem::unauthenticated("Not authenticated")) };
     let (open, seen) = open.ok_or_else(Problem::sealed)?;
     let invalid = || Problem::unauthenticated("Invalid token");
     let keys = server.users.kept_keys(server, &open)?.ok_or_else(invalid)?;
