@@ -13,7 +13,7 @@ use ipnet::IpNet;
 const WRONG_AT_ONCE: NonZeroU32 = NonZeroU32::new(20).expect("20 is not zero");
 const WRONG_EVERY: Duration = Duration::from_secs(6);
 /// Above so many addresses or credentials those that have their whole quota are forgotten.
-const KEPT: usize = 10_000;
+pub const KEPT: usize = 10_000;
 
 /// Who connected.
 #[derive(Debug, Clone, Copy)]
@@ -78,10 +78,8 @@ pub struct Limits {
 impl Limits {
     /// Limits of requests a second: of one address, and of one credential; `None`: as many as come.
     pub fn new(by_address: Option<NonZeroU32>, by_credential: Option<NonZeroU32>) -> Self {
-        let wrong =
-            Quota::with_period(WRONG_EVERY).map_or(Quota::per_minute(WRONG_AT_ONCE), |quota| quota.allow_burst(WRONG_AT_ONCE));
         Self {
-            wrong: RateLimiter::keyed(wrong),
+            wrong: RateLimiter::keyed(quota(WRONG_AT_ONCE, WRONG_EVERY)),
             by_address: by_address.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
             by_credential: by_credential.map(|rate| RateLimiter::keyed(Quota::per_second(rate))),
         }
@@ -101,6 +99,12 @@ impl Limits {
     pub fn credential(&self, name: &str) -> Result<(), u64> {
         self.by_credential.as_ref().map_or(Ok(()), |limiter| check(limiter, &name.to_owned()))
     }
+}
+
+/// So many at once, and one more each so often.
+pub fn quota(at_once: NonZeroU32, every: Duration) -> Quota {
+    // There is none only for no time at all.
+    Quota::with_period(every).map_or(Quota::per_hour(at_once), |quota| quota.allow_burst(at_once))
 }
 
 /// Counts one against a limiter. `Err`: after how many seconds the next is heard.

@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
-use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, Quota, RateLimiter};
+use governor::{DefaultDirectRateLimiter, DefaultKeyedRateLimiter, RateLimiter};
 use tokio::sync::{Mutex as AsyncMutex, MutexGuard, Semaphore};
 use zeroize::Zeroizing;
 
@@ -27,7 +27,7 @@ use super::call::Call;
 use super::committer::now;
 use super::error::{Answer, Problem};
 use super::keeper::Open;
-use super::limits::{check, group};
+use super::limits::{KEPT, check, group, quota};
 use crate::audit::Event;
 use crate::crypto::{Hash, SessionKeys};
 use crate::secret::{Passphrase, SessionSecret};
@@ -41,8 +41,6 @@ const STRIPES: usize = 256;
 const SENDING: usize = 64;
 /// How many lists of what users keep are put together at once.
 const LISTS: usize = 4;
-/// Above so many addresses those that have their whole quota are forgotten.
-const KEPT: usize = 10_000;
 /// Messages with codes to one user, or to one address: so many at once, and one more each so often.
 const MESSAGES: NonZeroU32 = NonZeroU32::new(5).expect("5 is not zero");
 const MESSAGE_EVERY: Duration = Duration::from_secs(180);
@@ -104,12 +102,12 @@ pub struct Users {
 impl Users {
     /// Starts what compares passwords.
     pub fn start(settings: UserSettings) -> std::io::Result<Self> {
-        let burst = |burst| Quota::per_second(NonZeroU32::MIN).allow_burst(burst);
+        let to_fail = quota(settings.failures, Duration::from_secs(1));
         Ok(Self {
             hashing: Hashing::start()?,
             stripes: (0..STRIPES).map(|_| AsyncMutex::new(())).collect(),
-            failures: RateLimiter::keyed(burst(settings.failures)),
-            registrations: RateLimiter::keyed(burst(settings.failures)),
+            failures: RateLimiter::keyed(to_fail),
+            registrations: RateLimiter::keyed(to_fail),
             refused: Mutex::default(),
             messages: Messages::default(),
             own: settings.session_secret.as_ref().map(|secret| Arc::new(SessionKeys::new(secret))),
@@ -207,15 +205,12 @@ struct Messages {
 
 impl Default for Messages {
     fn default() -> Self {
-        let quota = |(at_once, every): (NonZeroU32, Duration)| {
-            Quota::with_period(every).map_or(Quota::per_hour(at_once), |quota| quota.allow_burst(at_once))
-        };
-        let to_one = quota((MESSAGES, MESSAGE_EVERY));
+        let to_one = quota(MESSAGES, MESSAGE_EVERY);
         Self {
             by_user: [RateLimiter::keyed(to_one), RateLimiter::keyed(to_one)],
             by_mailbox: RateLimiter::keyed(to_one),
-            by_client: RateLimiter::keyed(quota(ASKED)),
-            by_all: RateLimiter::direct(quota(ASKED_BY_ALL)),
+            by_client: RateLimiter::keyed(quota(ASKED.0, ASKED.1)),
+            by_all: RateLimiter::direct(quota(ASKED_BY_ALL.0, ASKED_BY_ALL.1)),
         }
     }
 }
