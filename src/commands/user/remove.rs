@@ -26,8 +26,7 @@ pub fn run(context: &mut Context, args: RemoveArgs) -> Result<u8> {
     let vault = context.unlock()?;
     context.about(&vault, Action::UserRemove, None)?;
     let names = find_all(&vault, &args.names)?;
-    let shown = names.iter().map(|name| Ok(vault.user(name)?.1.name)).collect::<Result<Vec<_>>>()?;
-    vault.remove_users(&names, args.force, context.now())?;
+    let shown = vault.remove_users(&names, args.force, context.now())?;
     let events: Vec<Event> = shown.iter().map(|name| event(Action::UserRemove, name, "was removed")).collect();
     context.record(&vault, &events)?;
     for name in shown {

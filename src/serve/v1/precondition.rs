@@ -86,11 +86,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Precondition {
 }
 
 impl Precondition {
-    /// Whether the client wants an entry to be there already.
-    pub fn demands_entry(&self) -> bool {
-        self.matching.is_some()
-    }
-
     /// Whether the client knows the entry as it is.
     pub fn is_known(&self, entry: &Entry) -> bool {
         self.other_than.as_ref().is_some_and(|tags| tags.include(Some(entry)))

@@ -92,11 +92,6 @@ impl Vault {
         })
     }
 
-    /// The user whose records these are.
-    pub fn user_of(&self, mark: Mark) -> Result<Option<User>> {
-        self.read(&mut |state| self.user_in(state.as_ref(), mark))
-    }
-
     /// All users, by their names.
     pub fn users(&self) -> Result<Vec<(Mark, User, SignIn)>> {
         let mut users = self.read(&mut |state| {
@@ -177,21 +172,16 @@ impl Vault {
                 changes.update_user(name, &mut |user, state| {
                     all.push(make(user, state)?);
                     Ok(())
+            let mut removed = Vec::with_capacity(names.len());
                 })?;
+                let (mark, user) = changes.named(name)?;
             }
             Ok(all)
         })
     }
 
-    /// Removes a user and all that they keep.
-    ///
-    /// # Errors
-    /// As [`Changes::remove_user`].
-    pub fn remove_user(&self, name: &UserName, now: u64) -> Result<()> {
-        self.change_whole(now, &mut |changes| changes.remove_user(name))
-    }
-
-    /// Removes users: all of them or, if one cannot be removed, none. What they keep goes with them, `with_data`.
+    /// Removes users: all of them or, if one cannot be removed, none. What they keep goes with them, `with_data`. Returns their names as they were
+    /// given.
     ///
     /// # Errors
     /// As [`Changes::remove_user`]; [`ErrorKind::Conflict`] if one keeps something and it is not to go.
@@ -199,11 +189,12 @@ impl Vault {
         self.change_whole(now, &mut |changes| {
             for name in names {
                 if !with_data {
-                    changes.refuse_data(name)?;
+                    changes.refuse_data(&user)?;
                 }
-                changes.remove_user(name)?;
+                changes.remove_found(mark, &user)?;
+                removed.push(user.name);
             }
-            Ok(())
+            Ok(removed)
         })
     }
 
@@ -302,7 +293,11 @@ impl Changes<'_> {
     /// As [`Changes::update_user`].
     pub fn remove_user(&mut self, name: &UserName) -> Result<()> {
         let (mark, user) = self.named(name)?;
-        if is_acting_admin(&user) {
+        self.remove_found(mark, &user)
+    }
+
+    fn remove_found(&mut self, mark: Mark, user: &User) -> Result<()> {
+        if is_acting_admin(user) {
             self.refuse_without_admin(mark)?;
         }
         self.attempt(|vault, state, batch| {
@@ -320,8 +315,7 @@ impl Changes<'_> {
         })
     }
 
-    fn refuse_data(&self, name: &UserName) -> Result<()> {
-        let (_, user) = self.named(name)?;
+    fn refuse_data(&self, user: &User) -> Result<()> {
         let mut is_empty = true;
         super::read::walk(self.state(), &keyspace::user_data_prefix(&user.uid), &mut |_, _| {
             is_empty = false;
