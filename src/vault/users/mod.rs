@@ -113,15 +113,7 @@ impl Vault {
 
     /// How many users there are.
     pub fn count_users(&self) -> Result<u64> {
-        let mut count = 0;
-        self.read(&mut |state| {
-            count = 0;
-            super::read::walk(state.as_ref(), &keyspace::system(User::RECORD, ""), &mut |_, _| {
-                count += 1;
-                Ok(Walk::Continue(()))
-            })
-        })?;
-        Ok(count)
+        self.read(&mut |state| count_in(state.as_ref()))
     }
 
     /// What is kept of attempts to sign in as this user.
@@ -260,7 +252,7 @@ impl Changes<'_> {
         if self.user_of(mark)?.is_some() {
             return Err(Error::new(ErrorKind::Conflict, "user_exists", "there is a user of this name"));
         }
-        if most < u64::MAX && self.count_users()? >= most {
+        if most < u64::MAX && count_in(self.state())? >= most {
             return Err(Error::new(ErrorKind::Conflict, "too_many_users", "there are as many users as there may be"));
         }
         let key = UserKey { id: crypto::random()?, created: self.now(), key: DataKey::new(crypto::random_key()?) };
@@ -370,15 +362,6 @@ impl Changes<'_> {
         self.system_put(SignIn::RECORD, &mark.record(), &state.encode())
     }
 
-    fn count_users(&self) -> Result<u64> {
-        let mut count = 0;
-        super::read::walk(self.state(), &keyspace::system(User::RECORD, ""), &mut |_, _| {
-            count += 1;
-            Ok(Walk::Continue(()))
-        })?;
-        Ok(count)
-    }
-
     fn refuse_without_admin(&self, but: Mark) -> Result<()> {
         let mut is_there_another = false;
         self.vault().system_range_in(self.state(), User::RECORD, &mut |name, content| {
@@ -387,6 +370,15 @@ impl Changes<'_> {
         })?;
         if is_there_another {
             return Ok(());
+fn count_in(state: &dyn Snapshot) -> Result<u64> {
+    let mut count = 0;
+    super::read::walk(state, &keyspace::system(User::RECORD, ""), &mut |_, _| {
+        count += 1;
+        Ok(Walk::Continue(()))
+    })?;
+    Ok(count)
+}
+
         }
         Err(Error::new(ErrorKind::Conflict, "last_admin", "no administrator would be left").hint("make another one first"))
     }
