@@ -40,7 +40,7 @@ fn main() {
                 let verifier = PasswordVerifier::Argon2id { m: 47_104, t: 1, p: 1, salt: [1; 16], hash: [2; 32] };
                 let password = NewPassword { verifier, pepper: None };
                 let (name, email) = (format!("user{number}"), format!("user{number}@example.org"));
-                changes.add_user(&mut NewUser { name, email, role: Role::Writer, password }, u64::MAX)
+                changes.add_user(&NewUser { name, email, role: Role::Writer, password }, u64::MAX)
             });
         });
         filled.unwrap();

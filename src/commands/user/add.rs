@@ -39,7 +39,7 @@ pub fn run(context: &mut Context, args: AddArgs) -> Result<u8> {
     context.about(&vault, Action::UserAdd, None)?;
     let password = new_verifier(&password, &peppers, vault.id_bytes())?;
     let new = NewUser { name: args.name.clone(), email: args.email, role: args.role, password };
-    vault.add_user(new, context.now()).map_err(|error| match error.code() {
+    vault.add_user(&new, context.now()).map_err(|error| match error.code() {
         "user_exists" => Error::new(ErrorKind::Conflict, "user_exists", format!("there is a user '{}' already", args.name)),
         _ => error,
     })?;

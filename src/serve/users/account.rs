@@ -113,9 +113,9 @@ pub(super) async fn make(
     }
     call.happened(Event::new(call.action()).detail(&*name));
     let password = verifier_of(server, &open, password).await?;
-    let mut new = NewUser { name, email, role, password };
+    let new = NewUser { name, email, role, password };
     let most = server.users.most();
-    let made = server.committer.change(&open, move |changes| changes.add_user(&mut new, most)).await;
+    let made = server.committer.change(&open, move |changes| changes.add_user(&new, most)).await;
     made.map_err(|error| failed(server, &error))?;
     server.users.one_more(&open);
     Ok(())

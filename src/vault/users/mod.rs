@@ -130,9 +130,8 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Changes::add_user`].
-    pub fn add_user(&self, new: NewUser, now: u64) -> Result<()> {
-        let mut new = Some(new);
-        self.change_whole(now, &mut |changes| changes.add_user(new.as_mut().ok_or_else(internal)?, u64::MAX))
+    pub fn add_user(&self, new: &NewUser, now: u64) -> Result<()> {
+        self.change_whole(now, &mut |changes| changes.add_user(new, u64::MAX))
     }
 
     /// Changes a user. What ends their sessions is for `make` to say: [`end_sessions`].
@@ -240,7 +239,7 @@ impl Changes<'_> {
     ///
     /// # Errors
     /// [`ErrorKind::Conflict`] if there is one of this name or there are too many, [`ErrorKind::Usage`] for a name that can be nobody's.
-    pub fn add_user(&mut self, new: &mut NewUser, most: u64) -> Result<()> {
+    pub fn add_user(&mut self, new: &NewUser, most: u64) -> Result<()> {
         if let Some(fault) = name_fault(&new.name) {
             return Err(Error::new(ErrorKind::Usage, "invalid_user", fault));
         }
@@ -431,8 +430,4 @@ fn is_acting_admin(user: &User) -> bool {
 
 fn no_user() -> Error {
     Error::new(ErrorKind::NotFound, "no_user", "there is no such user").hint("`vault user list` shows them")
-}
-
-fn internal() -> Error {
-    Error::new(ErrorKind::Internal, "internal", "a change was not made")
 }
