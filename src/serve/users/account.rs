@@ -159,7 +159,7 @@ pub(super) async fn begun(server: &Arc<Server>, open: &Arc<Open>, session: &Sess
     text.extend_from_slice(br#"{"access_token":""#);
     text.extend_from_slice(token.expose());
     text.extend_from_slice(br#"","token_type":"bearer"}"#);
-    let mut response = Response::new(Body::from(text.to_vec()));
+    let mut response = Response::new(Body::from(std::mem::take(&mut *text)));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     Ok(response)
 }
@@ -205,11 +205,10 @@ fn send_code(server: &Server, open: &Open, name: &UserName, from: Option<IpAddr>
     let Some(user) = found.user.filter(|user| user.disabled.is_none() && !user.app && found.locked_for.is_none()) else {
         return Ok(());
     };
-    let state = open.vault.sign_in(found.mark)?;
-    if !server.users.messages.admit(found.mark, &user.email, from, state.is_pending(now, &place_of(from))) {
+    if !server.users.messages.admit(found.mark, &user.email, from, found.state.is_pending(now, &place_of(from))) {
         return Ok(());
     }
-    let step = users::step_to_send(state.step, now);
+    let step = users::step_to_send(found.state.step, now);
     let code = users::code(&user.otp, step);
     let body = Zeroizing::new(format!("Your OTP code is: {}", code.as_str()));
     let message = Message { to: user.email, subject: "Your OTP Code".to_owned(), body };
@@ -389,7 +388,7 @@ pub async fn export(State(server): State<Arc<Server>>, call: Call) -> Answer<Res
     let mut text = Zeroizing::new(format!(r#"{{"account":{},"sensitive_data":"#, account(&asker.user)).into_bytes());
     text.extend_from_slice(&data);
     text.push(b'}');
-    Ok(respond(StatusCode::OK, text.to_vec(), None))
+    Ok(respond(StatusCode::OK, std::mem::take(&mut *text), None))
 }
 
 /// Remove the user who asks, and all that is kept for them

@@ -96,16 +96,12 @@ impl Vault {
     pub fn users(&self) -> Result<Vec<(Mark, User, SignIn)>> {
         let mut users = self.read(&mut |state| {
             let mut users = Vec::new();
-            self.system_range_in(state.as_ref(), User::RECORD, &mut |_, content| {
-                users.push(User::decode(&content)?);
+            self.system_range_in(state.as_ref(), User::RECORD, &mut |name, content| {
+                let mark = Mark::parse(name).ok_or(FormatError::Malformed("a user has no user's name"))?;
+                users.push((mark, User::decode(&content)?, self.sign_in_of(state.as_ref(), mark)?));
                 Ok(Walk::Continue(()))
             })?;
-            let mut all = Vec::with_capacity(users.len());
-            for user in users {
-                let mark = self.mark_in(state.as_ref(), &UserName::of(&user.name))?;
-                all.push((mark, user, self.sign_in_of(state.as_ref(), mark)?));
-            }
-            Ok(all)
+            Ok(users)
         })?;
         users.sort_by(|(_, one, _), (_, other, _)| one.name.cmp(&other.name));
         Ok(users)
@@ -163,9 +159,7 @@ impl Vault {
                 changes.update_user(name, &mut |user, state| {
                     all.push(make(user, state)?);
                     Ok(())
-            let mut removed = Vec::with_capacity(names.len());
                 })?;
-                let (mark, user) = changes.named(name)?;
             }
             Ok(all)
         })
@@ -176,9 +170,11 @@ impl Vault {
     ///
     /// # Errors
     /// As [`Changes::remove_user`]; [`ErrorKind::Conflict`] if one keeps something and it is not to go.
-    pub fn remove_users(&self, names: &[UserName], with_data: bool, now: u64) -> Result<()> {
+    pub fn remove_users(&self, names: &[UserName], with_data: bool, now: u64) -> Result<Vec<String>> {
         self.change_whole(now, &mut |changes| {
+            let mut removed = Vec::with_capacity(names.len());
             for name in names {
+                let (mark, user) = changes.named(name)?;
                 if !with_data {
                     changes.refuse_data(&user)?;
                 }
@@ -369,6 +365,11 @@ impl Changes<'_> {
         })?;
         if is_there_another {
             return Ok(());
+        }
+        Err(Error::new(ErrorKind::Conflict, "last_admin", "no administrator would be left").hint("make another one first"))
+    }
+}
+
 fn count_in(state: &dyn Snapshot) -> Result<u64> {
     let mut count = 0;
     super::read::walk(state, &keyspace::system(User::RECORD, ""), &mut |_, _| {
@@ -376,11 +377,6 @@ fn count_in(state: &dyn Snapshot) -> Result<u64> {
         Ok(Walk::Continue(()))
     })?;
     Ok(count)
-}
-
-        }
-        Err(Error::new(ErrorKind::Conflict, "last_admin", "no administrator would be left").hint("make another one first"))
-    }
 }
 
 /// What becomes of a record when keys change because somebody who knew them is to know no more; `None`: it goes.

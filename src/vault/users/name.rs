@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 
 use crate::crypto::keys::label;
 use crate::crypto::{Transcript, keyed_hash};
-use crate::format::header::hex;
+use crate::format::header::{hex, unhex};
 use crate::secret::UserNamesKey;
 
 /// A name in its canonical form (SPEC, section 6): what is compared, counted and locked.
@@ -52,6 +52,11 @@ impl Mark {
     /// The name of the record of the user.
     pub fn record(&self) -> String {
         hex(&self.0)
+    }
+
+    /// Reads the name of the record of a user.
+    pub fn parse(record: &str) -> Option<Self> {
+        unhex(record).ok().map(Self)
     }
 
     /// The bytes.

@@ -16,6 +16,8 @@ pub struct Found {
     pub mark: Mark,
     /// The user, if there is one.
     pub user: Option<User>,
+    /// What is kept of attempts to sign in as them; of nobody, nothing.
+    pub state: SignIn,
     /// For how many seconds more nobody is heard under this name.
     pub locked_for: Option<u64>,
 }
@@ -70,11 +72,15 @@ impl Vault {
         self.read(&mut |state| {
             let mark = self.mark_in(state.as_ref(), name)?;
             let user = self.user_in(state.as_ref(), mark)?.filter(|_| !name.is_empty());
-            let locked_for = match user {
-                Some(_) => self.sign_in_of(state.as_ref(), mark)?.locked_for(now),
-                None => self.strangers_in(state.as_ref(), mark)?.locked_for(mark.bytes(), now),
+            let (state, locked_for) = match user {
+                Some(_) => {
+                    let state = self.sign_in_of(state.as_ref(), mark)?;
+                    let locked_for = state.locked_for(now);
+                    (state, locked_for)
+                }
+                None => (SignIn::default(), self.strangers_in(state.as_ref(), mark)?.locked_for(mark.bytes(), now)),
             };
-            Ok(Found { mark, user, locked_for })
+            Ok(Found { mark, user, state, locked_for })
         })
     }
 
