@@ -122,7 +122,7 @@ pub async fn change(
                 None => user.disabled,
             };
             if unlock {
-                (state.locked_until, state.failures) = (0, Vec::new());
+                state.unlock();
             }
             if before != (user.role, user.disabled.is_some()) {
                 end_sessions(user, state);

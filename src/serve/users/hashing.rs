@@ -165,7 +165,7 @@ mod tests {
             let running = [hashing.run(slow), hashing.run(slow)];
             let [one, two] = running;
             let waiting = hashing.run(|| ());
-            let (one, two, waiting) = futures_join(one, two, waiting).await;
+            let (one, two, waiting) = tokio::join!(one, two, waiting);
             assert!(one.is_ok() && two.is_ok());
             assert_eq!(waiting.unwrap_err().status, axum::http::StatusCode::SERVICE_UNAVAILABLE);
             // A comparison that panics is the asker's trouble alone.
@@ -179,13 +179,5 @@ mod tests {
             drop((some, rest));
             assert!(hashing.place(here).is_ok() && hashing.place(there).is_ok());
         });
-    }
-
-    async fn futures_join<A, B, C>(
-        a: impl Future<Output = A>,
-        b: impl Future<Output = B>,
-        c: impl Future<Output = C>,
-    ) -> (A, B, C) {
-        tokio::join!(a, b, c)
     }
 }
