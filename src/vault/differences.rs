@@ -8,6 +8,7 @@ use super::error::Result;
 use super::read::{Seen, index_damaged, walk_from};
 use crate::format::keyspace::{self, EntryKey};
 use crate::format::record::EntryRecord;
+use crate::name::EntryId;
 use crate::store::{Snapshot, Walk};
 
 /// How many entries of a state are held at once.
@@ -42,12 +43,18 @@ impl Seen {
                 (None, None) => return Ok(()),
                 (Some(_), None) => Ordering::Less,
                 (None, Some(_)) => Ordering::Greater,
-                (Some((one, _)), Some((other, _))) => one.cmp(other),
+                // Most are what they were, to the byte: they need not be taken apart.
+                (Some(one), Some(other)) if (&one.key, &one.record) == (&other.key, &other.record) => {
+                    old.pass();
+                    new.pass();
+                    continue;
+                }
+                (Some(one), Some(other)) => one.key.cmp(&other.key),
             };
             let (before, after) = match order {
-                Ordering::Less => (old.take(), None),
-                Ordering::Greater => (None, new.take()),
-                Ordering::Equal => (old.take(), new.take()),
+                Ordering::Less => (old.take()?, None),
+                Ordering::Greater => (None, new.take()?),
+                Ordering::Equal => (old.take()?, new.take()?),
             };
             let walk = match (before, after) {
                 (Some(before), Some(after)) if before.uid() != after.uid() => match visit(Difference::Removed(before))? {
@@ -67,6 +74,7 @@ impl Seen {
     }
 }
 
+/// Keys may have been renewed, and a rotation begun: that changes a record, and not what an entry is.
 fn is_same(before: &Entry, after: &Entry) -> bool {
     (before.version(), before.modified()) == (after.version(), after.modified())
 }
@@ -76,7 +84,14 @@ struct Entries<'a> {
     state: &'a dyn Snapshot,
     /// Where the next of them begin; `None` behind the last.
     from: Option<Vec<u8>>,
-    read: VecDeque<(Vec<u8>, Entry)>,
+    read: VecDeque<Stored>,
+}
+
+/// An entry as it is stored.
+struct Stored {
+    key: Vec<u8>,
+    id: EntryId,
+    record: Vec<u8>,
 }
 
 impl<'a> Entries<'a> {
@@ -84,7 +99,7 @@ impl<'a> Entries<'a> {
         Self { state, from: Some(vec![keyspace::ENTRY]), read: VecDeque::new() }
     }
 
-    fn first(&mut self) -> Result<Option<&(Vec<u8>, Entry)>> {
+    fn first(&mut self) -> Result<Option<&Stored>> {
         if self.read.is_empty()
             && let Some(from) = self.from.take()
         {
@@ -96,18 +111,23 @@ impl<'a> Entries<'a> {
                     return Ok(Walk::Break(()));
                 }
                 let record = match value {
-                    Some(value) => EntryRecord::decode(value)?,
-                    None => EntryRecord::decode(&state.get(key)?.ok_or_else(index_damaged)?)?,
+                    Some(value) => value.to_vec(),
+                    None => state.get(key)?.ok_or_else(index_damaged)?,
                 };
-                read.push_back((key.to_vec(), Entry::new(id, record)));
+                read.push_back(Stored { key: key.to_vec(), id, record });
                 Ok(Walk::Continue(()))
             })?;
         }
         Ok(self.read.front())
     }
 
-    fn take(&mut self) -> Option<Entry> {
-        self.read.pop_front().map(|(_, entry)| entry)
+    fn take(&mut self) -> Result<Option<Entry>> {
+        let Some(Stored { id, record, .. }) = self.read.pop_front() else { return Ok(None) };
+        Ok(Some(Entry::new(id, EntryRecord::decode(&record)?)))
+    }
+
+    fn pass(&mut self) {
+        self.read.pop_front();
     }
 }
 
@@ -118,7 +138,7 @@ mod tests {
 
     use super::*;
     use crate::format::record::Kind;
-    use crate::name::{EntryId, Environment, Name};
+    use crate::name::{Environment, Name};
     use crate::secret::SecretValue;
     use crate::store::memory::MemoryStore;
     use crate::vault::{Options, Vault, Write};
