@@ -17,6 +17,7 @@ pub fn is_same_open(one: (u32, RawFd), other: (u32, RawFd)) -> Option<bool> {
 }
 
 #[cfg(all(test, target_os = "linux"))]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use std::os::fd::AsRawFd as _;
 
