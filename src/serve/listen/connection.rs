@@ -10,6 +10,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
 use tokio::time::timeout;
 use tower::Service as _;
@@ -48,16 +49,20 @@ pub(super) struct Connection {
 }
 
 impl Connection {
+    /// Serves it. Each kind is in a box of its own: a task takes the room of the largest that it may become, and a connection behind TLS is several times a
+    /// plain one.
     pub(super) async fn begin(self, stream: Stream, tls: Option<Arc<Tls>>) {
         match (stream, tls) {
-            (Stream::Unix(stream), _) => self.serve(stream).await,
-            (Stream::Tcp(stream), None) => self.serve(stream).await,
-            (Stream::Tcp(stream), Some(tls)) => {
-                let handshake = timeout(self.server.settings.handshake_timeout, tls.acceptor().accept(stream)).await;
-                if let Ok(Ok(stream)) = handshake {
-                    self.serve(stream).await;
-                }
-            }
+            (Stream::Unix(stream), _) => Box::pin(self.serve(stream)).await,
+            (Stream::Tcp(stream), None) => Box::pin(self.serve(stream)).await,
+            (Stream::Tcp(stream), Some(tls)) => Box::pin(self.serve_behind(tls, stream)).await,
+        }
+    }
+
+    async fn serve_behind(self, tls: Arc<Tls>, stream: TcpStream) {
+        let handshake = timeout(self.server.settings.handshake_timeout, tls.acceptor().accept(stream)).await;
+        if let Ok(Ok(stream)) = handshake {
+            Box::pin(self.serve(stream)).await;
         }
     }
 
