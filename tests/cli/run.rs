@@ -220,14 +220,18 @@ fn nothing_passes_in_any_chunk_or_form() {
 }
 
 /// What may be the beginning of a value is held for a twentieth of a second. On a machine that is busy with other things a program can take longer from
-/// one piece to the next, and then the beginning passes: that counts only if it always does.
+/// one piece to the next, and then the beginning passes. So it holds at once, or else three times one after the other: what passes now and then does not.
 #[track_caller]
 fn in_time(mut attempt: impl FnMut() -> Result<(), String>) {
-    let mut fault = String::new();
-    for _ in 0..100 {
+    let Err(mut fault) = attempt() else { return };
+    let mut together = 0;
+    for _ in 1..20 {
         match attempt() {
-            Ok(()) => return,
-            Err(how) => fault = how,
+            Ok(()) => together += 1,
+            Err(how) => (together, fault) = (0, how),
+        }
+        if together == 3 {
+            return;
         }
     }
     panic!("{fault}");
@@ -237,19 +241,27 @@ fn in_time(mut attempt: impl FnMut() -> Result<(), String>) {
 fn a_prompt_comes_in_time() {
     let sandbox = Sandbox::new();
     sandbox.set("word", "Password-value");
-    let mut child = sandbox.vault(&["run", "--", "sh", "-c", "read go; printf 'Passw'; read end"]).into_command();
-    let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
-    let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
-    let start = Instant::now();
-    stdin.write_all(b"\n").unwrap();
-    let mut buffer = [0; 5];
-    stdout.read_exact(&mut buffer).unwrap();
-    let waited = start.elapsed();
-    assert_eq!(&buffer, b"Passw");
-    // The program itself waits for ever.
-    assert!(waited >= Duration::from_millis(40) && waited < PATIENCE, "{waited:?}");
-    drop(stdin);
-    child.wait().unwrap();
+    let mut tries = Vec::new();
+    // Nothing is ever shown before its time. How much later it is shown depends on what else the machine does: what counts is the best of some tries.
+    while tries.len() < 10 && tries.iter().all(|waited| *waited >= Duration::from_millis(500)) {
+        let script = "echo ready; read go; printf 'Passw'; read end";
+        let mut child = sandbox.vault(&["run", "--", "sh", "-c", script]).into_command();
+        let mut child = child.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let mut stdout = started(&mut child);
+        let start = Instant::now();
+        stdin.write_all(b"\n").unwrap();
+        let mut buffer = [0; 5];
+        // The program itself waits for ever.
+        stdout.read_exact(&mut buffer).unwrap();
+        let waited = start.elapsed();
+        assert_eq!(&buffer, b"Passw");
+        assert!(waited >= Duration::from_millis(40) && waited < PATIENCE, "{waited:?}");
+        tries.push(waited);
+        drop(stdin);
+        child.wait().unwrap();
+    }
+    assert!(tries.iter().any(|waited| *waited < Duration::from_millis(500)), "{tries:?}");
 }
 
 fn started(child: &mut Child) -> BufReader<std::process::ChildStdout> {
