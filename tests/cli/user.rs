@@ -8,8 +8,8 @@ use vault::format::user::{Role, User};
 use vault::secret::{Passphrase, PepperSecret};
 use vault::vault::users::{Peppers, Proof, SignedIn, UserName, prove};
 
+use crate::prompts::at_terminal;
 use crate::sandbox::{Output, Sandbox, fields, now};
-use crate::terminal::Terminal;
 
 const PASSWORD: &str = "Corr3ct horse!";
 
@@ -136,13 +136,9 @@ fn who_cannot_be_a_user_is_not_made() {
 #[test]
 fn a_password_is_typed_twice() {
     let sandbox = with_users();
-    let terminal = Terminal::new();
-    let mut child = terminal.start(&sandbox, &[crate::sandbox::VAULT, "user", "passwd", "ann"]);
-    terminal.shows("Password of the user");
-    terminal.keys("N3w password!\r");
-    terminal.shows("(again)");
-    terminal.keys("N3w password!\r");
-    assert!(child.wait().unwrap().success());
+    let dialogue = [("Password of the user", "N3w password!\r"), ("(again)", "N3w password!\r")];
+    let session = at_terminal(&sandbox, "vault user passwd ann", &dialogue).ends(0);
+    assert!(!session.screen.contains("N3w"), "{}", session.screen);
     assert_eq!(proof(&sandbox, "ann", "N3w password!", &peppers(None)), Proof::Right);
 }
 
