@@ -272,11 +272,11 @@ fn secrets_are_made_and_fetched_by_shell_scripts() {
             let said = run(name, arguments).run().ends(1);
             assert!(said.stdout.is_empty() && said.stderr.starts_with(&format!("usage: {name}")), "{}", said.stderr);
         }
-        if is_there("dash") {
+        if is_installed("dash") {
             sandbox.program("dash", &["-n", example(&format!("server/{name}")).to_str().unwrap()]).run().ok();
         }
     }
-    if !is_there("curl") {
+    if !is_installed("curl") {
         return;
     }
     let secret = [&[0, 0xff, b'\n'], canary().as_bytes(), b"\n"].concat();
