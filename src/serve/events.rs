@@ -4,9 +4,12 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::State;
+use axum::http::Response;
+use axum::http::header::{CACHE_CONTROL, HeaderValue};
+use axum::response::IntoResponse as _;
 use axum::response::sse::{Event, KeepAlive, Sse};
-use futures_core::Stream;
 use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use utoipa::IntoParams;
@@ -124,18 +127,14 @@ impl Wanted {
 #[utoipa::path(get, path = "/sse/subscribe", tag = "configurations", params(Wanted), responses(
     (status = 200, body = String, content_type = "text/event-stream"),
 ))]
-pub async fn subscribe(
-    State(server): State<Arc<Server>>,
-    call: Call,
-    mut query: Query,
-) -> Answer<Sse<impl Stream<Item = Result<Event, Infallible>>>> {
+pub async fn subscribe(State(server): State<Arc<Server>>, call: Call, mut query: Query) -> Answer<Response<Body>> {
     let (key, environment, category) = (query.text("key"), query.text("environment"), query.text("category"));
     query.finish()?;
     Ok(stream(server, &call, Wanted { key, environment, category }))
 }
 
 /// What happens from now on, as events.
-pub fn stream(server: Arc<Server>, call: &Call, wanted: Wanted) -> Sse<impl Stream<Item = Result<Event, Infallible>> + use<>> {
+pub fn stream(server: Arc<Server>, call: &Call, wanted: Wanted) -> Response<Body> {
     let mut happenings = server.happenings.subscribe();
     if let (Some(open), Some(seen)) = (&call.caller.open, &call.caller.seen) {
         server.follow.begin(open, seen);
@@ -150,7 +149,7 @@ pub fn stream(server: Arc<Server>, call: &Call, wanted: Wanted) -> Sse<impl Stre
             "filters": { "key": wanted.key, "environment": wanted.environment, "category": wanted.category },
             "timestamp": time(now()),
         });
-        yield Ok(Event::default().event("connected").data(connected.to_string()));
+        yield Ok::<_, Infallible>(Event::default().event("connected").data(connected.to_string()));
         loop {
             let happening = tokio::select! {
                 happening = happenings.recv() => Some(happening),
@@ -178,7 +177,10 @@ pub fn stream(server: Arc<Server>, call: &Call, wanted: Wanted) -> Sse<impl Stre
             }
         }
     };
-    Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive"))
+    let mut response = Sse::new(stream).keep_alive(KeepAlive::new().interval(KEEP_ALIVE).text("keep-alive")).into_response();
+    // Names are secret. What is only not to be used without being asked for again, as streams of events are by themselves, may still be kept.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
 }
 
 /// Waits for a time in milliseconds since 1970; for none, for ever.
