@@ -281,9 +281,8 @@ fn peak_of(sandbox: &Sandbox, arguments: &[&str], feed: Feed<'_>, out: Option<fs
         Feed::File(path) => drop(std::io::copy(&mut fs::File::open(path).unwrap(), &mut input).unwrap()),
     }
     // All but what the pipe holds went through.
-    let status = fs::read_to_string(format!("/proc/{}/status", child.id())).unwrap();
+    let peak = crate::sandbox::memory(child.id(), "VmHWM");
     drop(input);
     assert!(child.wait().unwrap().success());
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    peak
 }

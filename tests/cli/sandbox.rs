@@ -376,6 +376,14 @@ pub fn is_there(program: &str) -> bool {
     found
 }
 
+/// What the system says of the memory of a process under this word, such as `VmHWM`, the most that it ever had; in KiB.
+#[cfg_attr(not(target_os = "linux"), allow(dead_code))]
+pub fn memory(process: u32, word: &str) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let found = status.lines().find_map(|line| line.strip_prefix(word)?.strip_prefix(':'));
+    found.unwrap_or_else(|| panic!("no {word} in {status}")).trim().strip_suffix(" kB").unwrap().parse().unwrap()
+}
+
 /// Whether the tests run as root, for whom no permission counts.
 pub fn is_root() -> bool {
     rustix::process::geteuid().is_root()

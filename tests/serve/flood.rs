@@ -16,26 +16,59 @@ fn records(sandbox: &Sandbox) -> Vec<Value> {
     shown["records"].as_array().unwrap().iter().filter(|record| record["source"] == "serve").cloned().collect()
 }
 
+/// A response, and between which moments the server gave it.
+struct Asked {
+    began: Instant,
+    reply: Reply,
+    ended: Instant,
+}
+
+impl Asked {
+    fn by(ask: impl FnOnce() -> Reply) -> Self {
+        let began = Instant::now();
+        let reply = ask();
+        Self { began, reply, ended: Instant::now() }
+    }
+
+    /// How many whole seconds the server counted from this to a later one, at least and at most.
+    fn until(&self, later: &Self) -> (usize, usize) {
+        let whole = |time: Duration| usize::try_from(time.as_secs()).unwrap();
+        (whole(later.began - self.ended), whole(later.ended - self.began))
+    }
+}
+
 #[test]
 fn refusals_of_strangers_do_not_fill_the_log() {
     let sandbox = sandbox();
     sandbox.set("k", "value");
     let server = Server::start(&sandbox, &["--log-format", "quiet"]);
-    server.with_key("GET", "/configs/k", "").is(200);
-    let wrong = format!("Bearer vault_0011223344556677_{}A", "A".repeat(42));
     let mut client = Client::connect(server.address);
-    let asked: Vec<Reply> = (0..2000)
-        .map(|number| match number % 4 {
-            0 => client.ask("GET", "/configs/k", &[], ""),
-            1 => client.ask("GET", "/nothing/here", &[], ""),
-            2 => client.ask("PATCH", "/configs", &[], ""),
-            _ => client.ask("GET", "/v1/entries", &[("authorization", &wrong)], ""),
+    let key = Asked::by(|| client.ask("GET", "/configs/k", &[("x-user-key", KEY)], ""));
+    assert_eq!(key.reply.status, 200);
+    let wrong = format!("Bearer vault_0011223344556677_{}A", "A".repeat(42));
+    let asked: Vec<Asked> = (0..2000)
+        .map(|number| {
+            Asked::by(|| match number % 4 {
+                0 => client.ask("GET", "/configs/k", &[], ""),
+                1 => client.ask("GET", "/nothing/here", &[], ""),
+                2 => client.ask("PATCH", "/configs", &[], ""),
+                _ => client.ask("GET", "/v1/entries", &[("authorization", &wrong)], ""),
+            })
         })
         .collect();
-    // The answers are what they were before.
-    for (number, reply) in asked.iter().enumerate() {
-        let expected: &[u16] = [&[422][..], &[404], &[405], &[401, 429]][number % 4];
-        assert!(expected.contains(&reply.status), "{number}: {reply:?}");
+    let last = asked.last().unwrap();
+    // The answers are what they were before. Of what may be wrong twenty are looked at: the passphrase, as long as nobody knew it, and nineteen tokens.
+    for (number, Asked { reply, .. }) in asked.iter().enumerate().filter(|(number, _)| number % 4 != 3 || *number < 4 * 19) {
+        assert_eq!(reply.status, [422, 404, 405, 401][number % 4], "{number}: {reply:?}");
+    }
+    // Then one more each six seconds, and no other.
+    let tokens = || asked.iter().skip(3).step_by(4).map(|asked| &asked.reply);
+    let heard = tokens().filter(|reply| reply.status == 401).count();
+    let (least, most) = key.until(last);
+    assert!((19 + least / 6..=19 + most / 6).contains(&heard), "{heard} in {least} to {most} seconds");
+    for reply in tokens().filter(|reply| reply.status != 401) {
+        let wait = reply.header("retry-after").and_then(|seconds| seconds.parse::<u64>().ok());
+        assert!(reply.status == 429 && wait.is_some_and(|wait| (1..=7).contains(&wait)), "{reply:?}");
     }
     // Whoever has a credential is heard, and what they may not do is recorded as theirs.
     let reader = crate::server::token(&sandbox, &["--read"]);
@@ -46,7 +79,9 @@ fn refusals_of_strangers_do_not_fill_the_log() {
     assert_eq!(server.end(), 0);
     let records = records(&sandbox);
     let unknown = records.iter().filter(|record| record["user"].is_null() && record["detail"].is_null()).count();
-    assert!((1000..1900).contains(&unknown), "{unknown}");
+    // A thousand at once, and one a second.
+    let (least, most) = asked[0].until(last);
+    assert!((1000 + least..=1000 + most).contains(&unknown), "{unknown} in {least} to {most} seconds");
     let of_token = records.iter().filter(|record| record["user"].as_str().is_some_and(|user| user.starts_with("token:"))).count();
     assert_eq!(of_token, 3, "{records:?}");
     let summed: usize = records

@@ -56,6 +56,11 @@ impl Server {
         self.log.lock().unwrap().clone()
     }
 
+    /// What the system says of its memory under this word, in KiB.
+    pub fn memory(&self, word: &str) -> u64 {
+        crate::sandbox::memory(self.child.id(), word)
+    }
+
     /// A request on a connection of its own.
     pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &str) -> Reply {
         Client::connect(self.address).ask(method, path, headers, body)
