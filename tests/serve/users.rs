@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use vault::secret::OtpKey;
+use vault::vault::otp::OneTime;
 use vault::vault::users::code;
 
 use crate::sandbox::{Sandbox, wait_until};
@@ -116,19 +116,10 @@ fn early_in_a_step() -> u64 {
     }
 }
 
-/// The code of an app.
-fn app_code(secret: &str, step: u64) -> String {
-    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ234567";
-    let (mut bits, mut count, mut bytes) = (0_u32, 0, Vec::new());
-    for letter in secret.bytes() {
-        bits = bits << 5 | digits.iter().position(|digit| *digit == letter).unwrap() as u32;
-        count += 5;
-        if count >= 8 {
-            count -= 8;
-            bytes.push((bits >> count) as u8);
-        }
-    }
-    code(&OtpKey::new(bytes.into()), step).to_string()
+/// The code that an app makes of what it scanned, in a step.
+fn app_code(uri: &str, step: u64) -> String {
+    let code = OneTime::parse(&uri.into()).unwrap().code(step * 30_000);
+    String::from_utf8(code.expose().to_vec()).unwrap()
 }
 
 /// Six digits that are none of the codes that count now.
@@ -412,13 +403,15 @@ fn an_app_makes_the_codes() {
     user.ask("POST", "/2fa/enroll", &json!({ "password": "wrong" })).says(400, "Invalid password");
     user.ask("POST", "/2fa/confirm", &json!({ "otp": "123456" })).says(400, "Invalid OTP");
     let app = user.ask("POST", "/2fa/enroll", &json!({ "password": PASSWORD })).is(200).json();
-    let secret = app["secret"].as_str().unwrap();
-    assert!(app["uri"].as_str().unwrap().starts_with("otpauth://totp/vault:ann?secret="));
-    assert!(app["uri"].as_str().unwrap().contains(secret) && app["qr"].as_str().unwrap().starts_with("<svg"));
+    let (secret, uri) = (app["secret"].as_str().unwrap(), app["uri"].as_str().unwrap());
+    assert!(uri.starts_with(&format!("otpauth://totp/vault:ann?secret={secret}")), "{uri}");
+    assert!(app["qr"].as_str().unwrap().starts_with("<svg"));
+    // Whether it is scanned or typed.
+    assert_eq!(app_code(uri, 1), app_code(secret, 1));
     // Nothing counts before a code has arrived.
     session_of(&scene.login("ann", PASSWORD).is(200));
     let now = early_in_a_step();
-    let confirmed = user.ask("POST", "/2fa/confirm", &json!({ "otp": app_code(secret, now) })).is(200);
+    let confirmed = user.ask("POST", "/2fa/confirm", &json!({ "otp": app_code(uri, now) })).is(200);
     user.get("/account").says(401, "Invalid token");
     let user = User { scene: &scene, session: session_of(&confirmed) };
     let account = user.get("/account").is(200).json();
@@ -426,15 +419,15 @@ fn an_app_makes_the_codes() {
     // Codes of an app are not mailed, which nobody is told.
     scene.post("/send-otp", &json!({ "username": "ann" })).is(200);
     assert_eq!(scene.login("ann", PASSWORD).is(200).json()["message"], "2FA required");
-    scene.verify("ann", &app_code(secret, now)).says(400, "Invalid OTP");
-    let user = User { scene: &scene, session: session_of(&scene.verify("ann", &app_code(secret, now + 1)).is(200)) };
+    scene.verify("ann", &app_code(uri, now)).says(400, "Invalid OTP");
+    let user = User { scene: &scene, session: session_of(&scene.verify("ann", &app_code(uri, now + 1)).is(200)) };
     assert_eq!(std::fs::read_dir(&scene.outbox).unwrap().count(), 0);
 
     // For what matters the password alone does not do any more.
     let proof = |code: &str| json!({ "password": PASSWORD, "otp": code });
     user.ask("POST", "/2fa/recovery-codes", &json!({ "password": PASSWORD })).says(400, "Invalid OTP");
     wait_until("the next step", || step() > now);
-    let codes = user.ask("POST", "/2fa/recovery-codes", &proof(&app_code(secret, now + 2))).is(200).json();
+    let codes = user.ask("POST", "/2fa/recovery-codes", &proof(&app_code(uri, now + 2))).is(200).json();
     let codes: Vec<&str> = codes["recovery_codes"].as_array().unwrap().iter().map(|code| code.as_str().unwrap()).collect();
     assert_eq!(codes.len(), 10);
     scene.login("ann", PASSWORD).is(200);
