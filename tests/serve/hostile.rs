@@ -104,11 +104,6 @@ fn many_connections_are_cheap() {
     let sandbox = sandbox();
     let server = Server::start(&sandbox, &["--log-format", "quiet"]);
     server.with_key("GET", "/configs", "").is(200);
-    let resident = || {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", server.child.id())).unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap()
-    };
     let mut clients = Vec::new();
     let mut connect = |count: usize| {
         for _ in 0..count {
@@ -116,7 +111,7 @@ fn many_connections_are_cheap() {
             client.ask("GET", "/health", &[("x-user-key", KEY)], "").is(200);
             clients.push(client);
         }
-        resident()
+        server.memory("VmRSS")
     };
     // What the first of them make room for is not counted for those behind.
     let before = connect(200);
@@ -128,18 +123,19 @@ fn many_connections_are_cheap() {
 fn who_does_not_take_what_was_asked_for_is_not_waited_for() {
     let sandbox = sandbox();
     let server = Server::start(&sandbox, &["--log-format", "quiet"]);
-    let sockets = || {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", server.child.id())).unwrap();
-        open.filter(|fd| {
-            std::fs::read_link(fd.as_ref().unwrap().path()).is_ok_and(|to| to.to_string_lossy().starts_with("socket:"))
-        })
-        .count()
+    // The server shows its descriptors to root alone, and everybody may see the connections of the machine: those at its port that a process holds. What is
+    // left to the system, because it was not taken before the end, has no inode, and neither has what nobody accepted yet.
+    let port = format!(":{:04X}", server.address.port());
+    let held = || {
+        let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let of_server = connections.lines().skip(1).map(|line| line.split_whitespace().collect::<Vec<_>>());
+        of_server.filter(|fields| fields[1].ends_with(&port) && fields[3] != "0A" && fields[9] != "0").count()
     };
-    let before = sockets();
+    assert_eq!(held(), 0);
     let mut client = Client::connect(server.address);
     client.send("GET /docs/swagger-ui-bundle.js HTTP/1.1\r\nhost: x\r\n\r\n".repeat(60).as_bytes());
-    wait_until("the connection", || sockets() > before);
-    wait_until("its end", || sockets() == before);
+    wait_until("the connection", || held() == 1);
+    wait_until("its end", || held() == 0);
     let mut answered = 0;
     while client.try_reply(false).is_some_and(|reply| reply.status == 200) {
         answered += 1;
@@ -193,6 +189,48 @@ fn one_address_has_so_many_connections() {
     assert!(metrics.contains("vault_http_connections_refused_total 1\n"), "{metrics}");
     drop(three);
     crate::sandbox::wait_until("room", || is_heard(&mut connect()));
+}
+
+#[test]
+fn one_address_asks_so_much_a_second() {
+    let sandbox = sandbox();
+    sandbox.set("k", "value");
+    let bearer = format!("Bearer {}", token(&sandbox, &["--read"]));
+    let options = ["--log-format", "quiet", "--rate-per-address", "5", "--trusted-proxy", "127.0.0.1"];
+    let server = Server::start(&sandbox, &options);
+    let mut client = Client::connect(server.address);
+    // Of an address, whoever asks and whatever they ask for.
+    let mut ask = |number: usize, from: &str| {
+        let all = [("x-forwarded-for", from), ("authorization", &bearer)];
+        match number % 2 {
+            0 => client.ask("GET", "/configs/k", &all, ""),
+            _ => client.ask("GET", "/health", &all[..1], ""),
+        }
+    };
+    let began = Instant::now();
+    let mut asked = vec![ask(0, "10.0.0.1")];
+    let first = Instant::now();
+    asked.extend((1..59).map(|number| ask(number, "10.0.0.1")));
+    let last = Instant::now();
+    asked.push(ask(59, "10.0.0.1"));
+    let (least, most) = ((last - first).as_millis() / 200, began.elapsed().as_millis() / 200);
+    // Five at once, and one more each fifth of a second.
+    let heard = asked.iter().filter(|reply| reply.status == 200).count();
+    assert!((5 + least..=5 + most).contains(&(heard as u128)), "{heard} in {least} to {most} fifths of a second");
+    assert!(asked[..5].iter().all(|reply| reply.status == 200));
+    for reply in asked.iter().filter(|reply| reply.status != 200) {
+        assert_eq!((reply.status, reply.header("retry-after")), (429, Some("1")), "{reply:?}");
+        assert_eq!(reply.json()["detail"], "Too many requests");
+    }
+    // Another one is not kept out by that; and what a network of IPv6 has is one address.
+    ask(0, "10.0.0.2").is(200);
+    let statuses: Vec<u16> = (0..60).map(|number| ask(number, &format!("2001:db8::{number:x}")).status).collect();
+    assert!(statuses[..5].iter().all(|status| *status == 200) && statuses.contains(&429), "{statuses:?}");
+    // Where it is not said, there is no end.
+    drop(server);
+    let server = Server::start(&sandbox, &["--log-format", "quiet"]);
+    let mut client = Client::connect(server.address);
+    (0..300).for_each(|_| drop(client.ask("GET", "/configs/k", &[("authorization", &bearer)], "").is(200)));
 }
 
 /// Frames of HTTP/2 (RFC 9113, section 4.1): kind, flags, stream, and what is in it.
@@ -250,4 +288,40 @@ fn http_2_has_limits_and_keeps_them() {
     }
     assert!(away, "whoever gives up that much is sent away");
     server.ask("GET", "/health", &[], "").is(200);
+}
+
+#[test]
+fn a_body_has_so_much_time_however_it_is_sent() {
+    let sandbox = sandbox();
+    let bearer = token(&sandbox, &["--admin"]);
+    let server = Server::start(&sandbox, &["--log-format", "quiet"]);
+    let mut client = Client::connect(server.address);
+    let head = format!("POST /configs HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {bearer}\r\ncontent-length: 1000\r\n\r\n{{");
+    let start = Instant::now();
+    client.send(head.as_bytes());
+    // A byte each second, so that it never stands still: thirty seconds are all that there is.
+    let mut sending = client.0.get_ref().try_clone().unwrap();
+    let (told, is_answered) = std::sync::mpsc::channel::<()>();
+    let sent = std::thread::spawn(move || {
+        let mut sent = 0;
+        while is_answered.recv_timeout(Duration::from_secs(1)).is_err() && sending.write_all(b" ").is_ok() {
+            sent += 1;
+        }
+        sent
+    });
+    let refused = client.reply(false);
+    let took = start.elapsed();
+    drop(told);
+    assert_eq!((refused.status, &refused.json()["detail"]), (408, &serde_json::json!("The body took too long")));
+    assert!(took >= Duration::from_secs(30) && took < PATIENCE, "{took:?}");
+    assert!(sent.join().unwrap() >= 20);
+    // Whoever is slow and in time is heard.
+    let mut client = Client::connect(server.address);
+    client.send(head.replace("1000", "30").as_bytes());
+    for piece in [r#""key":"slow""#, r#","value":{}}     "#] {
+        std::thread::sleep(Duration::from_millis(300));
+        client.send(piece.as_bytes());
+    }
+    client.reply(false).is(201);
+    assert_eq!(sandbox.get("slow"), b"{}");
 }
