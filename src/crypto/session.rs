@@ -48,7 +48,6 @@ impl SessionKeys {
     /// The keys of a secret.
     pub fn new(secret: &SessionSecret) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
-        (validation.leeway, validation.validate_aud) = (0, false);
         validation.set_required_spec_claims(&["exp", "sub"]);
         // By our own clock, below: it is the one of everything else.
         validation.validate_exp = false;
@@ -179,6 +178,8 @@ mod tests {
             r#"{"alg":"HS256","enc":"A128GCM"}"#,
             r#"{"alg":"HS256","cty":"JWT"}"#,
             r#"["HS256"]"#,
+            r#"["HS256","JWT"]"#,
+            r#"["JWT","HS256"]"#,
             r#""HS256""#,
             r#"{"alg":"HS256"}{}"#,
             "",
@@ -219,6 +220,7 @@ mod tests {
             r#"{"sub":"ann","exp":1760003600,"iat":1760000000,"jti":"1","ses":0,"role":"admin"}"#,
             r#"{"sub":"ann","exp":1760003600,"iat":1760000000,"jti":"1","ses":-1}"#,
             r#"["ann",1760003600,1760000000,"1"]"#,
+            r#"["ann",1760003600,1760000000,"1",0]"#,
             "null",
             "",
         ] {
