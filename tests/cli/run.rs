@@ -220,7 +220,8 @@ fn nothing_passes_in_any_chunk_or_form() {
 }
 
 /// What may be the beginning of a value is held for a twentieth of a second. On a machine that is busy with other things a program can take longer from
-/// one piece to the next, and then the beginning passes. So it holds at once, or else three times one after the other: what passes now and then does not.
+/// one piece to the next, and then the beginning passes. So it holds at once, or else three times one after the other: what holds now and then
+/// does not.
 #[track_caller]
 fn in_time(mut attempt: impl FnMut() -> Result<(), String>) {
     let Err(mut fault) = attempt() else { return };

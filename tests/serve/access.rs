@@ -11,8 +11,8 @@ use crate::users::{PASSWORD, Scene, session_of};
 /// Who asks, in the order of the columns; the last column is for an administrator's token while the vault is sealed.
 const CALLERS: [&str; 9] = ["none", "wrong", "expired", "revoked", "other scope", "reader", "writer", "admin", "passphrase"];
 
-/// What each of them gets: `o` is heard (whatever comes of it), `a` 401, `f` 403, `h` 422 for a header that is missing, `s` 503 because it is sealed; `e` is
-/// heard as well, and gets nothing of the entry.
+/// What each of them gets: `o` is heard (whatever comes of it), `a` 401, `f` 403, `h` 422 for a header that is missing, `s` 503 because it is
+/// sealed; `e` is heard as well, and gets nothing of the entry.
 const ROWS: &[(&str, &str, &str, &str)] = &[
     ("GET", "/", "", "oooooooooo"),
     ("GET", "/health", "", "oooooooooo"),
@@ -154,8 +154,8 @@ fn no_route_sends_back_what_was_asked() {
     assert!(!reply.body.contains("vault_"), "{}", reply.body);
 }
 
-/// What sessions are for, and what nobody, a reader, a writer and an administrator gets of it: `a` 401, `f` 403, `o` what stands behind it. Where a request
-/// would take away what the next needs it is none that works; but it is heard.
+/// What sessions are for, and what nobody, a reader, a writer and an administrator gets of it: `a` 401, `f` 403, `o` what stands behind it. Where a
+/// request would take away what the next needs it is none that works; but it is heard.
 const ROLES: &[(&str, &str, &str, &str, u16)] = &[
     ("POST", "/change-password", "{}", "aooo", 422),
     ("POST", "/2fa/enroll", "{}", "aooo", 422),

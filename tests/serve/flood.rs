@@ -57,7 +57,7 @@ fn refusals_of_strangers_do_not_fill_the_log() {
         })
         .collect();
     let last = asked.last().unwrap();
-    // The answers are what they were before. Of what may be wrong twenty are looked at: the passphrase, as long as nobody knew it, and nineteen tokens.
+    // The answers are what they were before. Of what may be wrong twenty are looked at: the passphrase, as nobody knew it yet, and nineteen tokens.
     for (number, Asked { reply, .. }) in asked.iter().enumerate().filter(|(number, _)| number % 4 != 3 || *number < 4 * 19) {
         assert_eq!(reply.status, [422, 404, 405, 401][number % 4], "{number}: {reply:?}");
     }

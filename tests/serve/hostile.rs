@@ -123,8 +123,8 @@ fn many_connections_are_cheap() {
 fn who_does_not_take_what_was_asked_for_is_not_waited_for() {
     let sandbox = sandbox();
     let server = Server::start(&sandbox, &["--log-format", "quiet"]);
-    // The server shows its descriptors to root alone, and everybody may see the connections of the machine: those at its port that a process holds. What is
-    // left to the system, because it was not taken before the end, has no inode, and neither has what nobody accepted yet.
+    // The server shows its descriptors to root alone, and everybody may see the connections of the machine: those at its port that a process holds.
+    // What is left to the system, because it was not taken before the end, has no inode, and neither has what nobody accepted yet.
     let port = format!(":{:04X}", server.address.port());
     let held = || {
         let connections = std::fs::read_to_string("/proc/net/tcp").unwrap();
