@@ -81,20 +81,16 @@ impl Drop for Log {
 impl Log {
     /// The log of the vault that `keys` are of.
     pub fn new(settings: Settings, keys: Keys) -> Self {
-        Self { settings, id: *keys.id(), keys: Some(keys), open: None, anchored: None, ahead: None, lost: None }
+        Self::of(settings, *keys.id(), Some(keys))
     }
 
     /// The log of a vault that did not open. Refusals are appended in the clear where there is a sound log; nothing is made, and nothing repaired.
     pub fn without_key(settings: Settings, id: [u8; 16]) -> Self {
-        Self {
-            settings: Settings { create_like: None, ..settings },
-            id,
-            keys: None,
-            open: None,
-            anchored: None,
-            ahead: None,
-            lost: None,
-        }
+        Self::of(Settings { create_like: None, ..settings }, id, None)
+    }
+
+    fn of(settings: Settings, id: [u8; 16], keys: Option<Keys>) -> Self {
+        Self { settings, id, keys, open: None, anchored: None, ahead: None, lost: None }
     }
 
     /// The same, where somebody knows of a log here: if none is, the one that is begun begins with a record that says so.
@@ -115,7 +111,7 @@ impl Log {
 
     /// Whether the log can be written to now: it is there, or can be made, and nobody holds it.
     pub fn probe(settings: Settings, id: [u8; 16]) -> Result<(), AuditError> {
-        let mut log = Self { settings, id, keys: None, open: None, anchored: None, ahead: None, lost: None };
+        let mut log = Self::of(settings, id, None);
         let (file, metadata) = log.locked()?;
         let found = log.look(&file, metadata.len())?;
         refuse_other_names(found.as_ref(), &metadata)
