@@ -25,6 +25,6 @@ pub struct Settings {
 pub enum Sync {
     /// Before each append returns.
     Always,
-    /// After this time, by [`Log::sync_later`], in a process that stays so long; one that ends leaves it to the system.
+    /// After this time, by [`Log::sync_later`](super::Log::sync_later), in a process that stays so long; one that ends leaves it to the system.
     Every(Duration),
 }

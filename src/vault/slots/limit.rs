@@ -18,7 +18,7 @@ impl Limit {
     /// Reads `category:C` or `env:E`.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] for anything else.
+    /// [`ErrorKind::Usage`](crate::vault::ErrorKind::Usage) for anything else.
     pub fn parse(text: &str) -> Result<Self> {
         match text.split_once(':') {
             Some(("category", name)) => Category::parse(name).map(Self::Category).map_err(|error| Error::name("category", error)),
