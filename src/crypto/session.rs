@@ -81,15 +81,17 @@ impl SessionKeys {
     }
 }
 
+/// The header, if the token has three parts, none of them empty, and two objects (RFC 7519, section 7.2): an array of the right values is none, though
+/// it would be taken for one.
 fn header_of(token: &str) -> Option<Vec<u8>> {
     use base64::Engine as _;
     let (header, rest) = token.split_once('.')?;
-    // Three parts: no more, and none of them empty.
     let (claims, signature) = rest.split_once('.')?;
-    if claims.is_empty() || signature.is_empty() || signature.contains('.') {
+    if signature.is_empty() || signature.contains('.') {
         return None;
     }
-    base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).ok()
+    let [header, claims] = [header, claims].map(|part| base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(part).ok());
+    claims?.starts_with(b"{").then_some(header?).filter(|header| header.starts_with(b"{"))
 }
 
 #[cfg(test)]
@@ -186,6 +188,12 @@ mod tests {
             "{",
         ] {
             assert!(!holds(&signed(header, CLAIMS, SECRET)), "{header}");
+        }
+        // The library has the fields of a header in another order, and would refuse these by chance.
+        assert_eq!(header_of(&signed(HEADER, CLAIMS, SECRET)).as_deref(), Some(HEADER.as_bytes()));
+        let array = r#"["ann",1760003600,1760000000,"1",0]"#;
+        for (header, claims) in [(r#"["HS256","JWT"]"#, CLAIMS), (HEADER, array), (array, array), (HEADER, ""), ("", CLAIMS)] {
+            assert_eq!(header_of(&signed(header, claims, SECRET)), None, "{header} {claims}");
         }
         // Signed with what others might take for the key.
         for secret in [&b""[..], b"\0", b"none", b"secret", &[0; 32], HEADER.as_bytes()] {
