@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use super::AuditError;
 use crate::crypto::keys::{audit_mark, label};
-use crate::crypto::{self, Hash, OVERHEAD};
+use crate::crypto::{self, Hash, OVERHEAD, Seals};
 use crate::format::cbor::{self, array, malformed, read_map};
 use crate::format::header::{hex, unhex};
 use crate::format::{FormatError, padding};
@@ -138,6 +138,7 @@ pub struct Chain {
     aad: Vec<u8>,
     prefix: usize,
     opened: Zeroizing<Vec<u8>>,
+    seals: Seals,
 }
 
 /// Appends `lp(part)`, as a transcript does (SPEC, section 1).
@@ -156,12 +157,18 @@ impl Chain {
             aad: Vec::with_capacity(160),
             prefix: 0,
             opened: Zeroizing::new(Vec::with_capacity(1024)),
+            seals: Seals::default(),
         };
         for part in [label::AUDIT_CHAIN.as_bytes(), id, log] {
             push(&mut chain.hashed, part);
         }
         chain.prefix = chain.hashed.len();
         chain
+    }
+
+    /// About so many records are to be written.
+    pub fn expect(&mut self, records: usize) {
+        self.seals.expect(records);
     }
 
     /// The log.
@@ -235,7 +242,7 @@ impl Chain {
             Some(Sealing { mark, key }) => {
                 out.extend_from_slice(&mark);
                 self.aad(label, sequence, previous);
-                crypto::seal_into(key.expose(), &self.aad, &padded, out)?;
+                self.seals.seal_into(key.expose(), &self.aad, &padded, out)?;
             }
             None => {
                 out.extend_from_slice(&CLEAR);

@@ -242,6 +242,7 @@ impl Log {
         let notes = notes.iter().filter_map(|note| first.map(|(time, actor)| (time, actor, note)));
         let sealing = self.keys.as_ref().map(Keys::newest);
         let (mut sequence, mut hash) = (tail.sequence, tail.hash);
+        chain.expect(lines.len());
         for (time, actor, event) in notes.chain(lines.iter().copied()) {
             sequence = sequence.checked_add(1).ok_or(AuditError::TooLarge)?;
             hash = chain.write(sealing, sequence, &hash, &body::encode(time, actor, event), &mut out)?;

@@ -13,7 +13,7 @@ mod session;
 mod sign;
 mod transcript;
 
-pub use aead::{NONCE, OVERHEAD, TAG, open, open_in_place, seal, seal_into};
+pub use aead::{NONCE, OVERHEAD, Seals, TAG, open, open_in_place, seal, seal_into};
 pub use age::{
     AgeIdentity, AgeRecipient, Attached, Callbacks, Opens, PluginError, PluginIdentity, PluginProcess, RecipientKind,
     SshIdentity, StreamError, X25519Identity, decrypt_age, decrypt_age_stream, decrypt_age_with_passphrase,

@@ -59,7 +59,7 @@ pub use kdbx::{KdbxError, read_kdbx};
 pub use leaves::leaves;
 pub use row::{Kind, Row};
 pub use steering::{is_never_set, is_steering};
-pub use variables::{Data, data, variables};
+pub use variables::{Data, data, names, variables};
 
 use zeroize::Zeroizing;
 

@@ -35,6 +35,18 @@ pub fn variables(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<St
     texts(rows, prefix, Holds::Text)
 }
 
+/// The names of the variables that [`variables()`] has for one entry.
+///
+/// # Errors
+///
+/// Those of [`variables()`].
+pub fn names(row: &Row, prefix: &str) -> Result<Vec<String>, Error> {
+    let mut found = Found::new(Holds::Text);
+    found.has_values = false;
+    found.add_all(std::slice::from_ref(row), prefix)?;
+    Ok(found.variables.into_iter().map(|(name, _)| name).collect())
+}
+
 /// The name and the bytes of a variable.
 pub type Data = (String, Zeroizing<Vec<u8>>);
 
@@ -68,19 +80,8 @@ fn texts(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<(String, Zeroiz
 }
 
 fn found(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<Data>, Error> {
-    let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
-    if !prefix.chars().all(word) || prefix.starts_with(|first: char| first.is_ascii_digit()) {
-        return Err(Error::Prefix(prefix.to_owned()));
-    }
-    let mut found = Found { holds, variables: Vec::new(), owners: HashMap::new() };
-    for row in rows {
-        let name = format!("{prefix}{}", spelled(&row.name));
-        match row.kind {
-            Kind::Json => found.leaves(row, &name, "", export::json_text(row)?, 0)?,
-            Kind::Bytes if holds == Holds::Bytes => found.add(row, name, "", &row.value)?,
-            Kind::Text | Kind::Bytes => found.add(row, name, "", export::utf8(row)?.as_bytes())?,
-        }
-    }
+    let mut found = Found::new(holds);
+    found.add_all(rows, prefix)?;
     Ok(found.variables)
 }
 
@@ -95,12 +96,34 @@ fn spelled(name: &str) -> String {
 
 struct Found<'r> {
     holds: Holds,
+    /// Whether the bytes are wanted; they are empty otherwise.
+    has_values: bool,
     variables: Vec<Data>,
     /// Which entry and path to a leaf each variable is of.
     owners: HashMap<String, (&'r Row, String)>,
 }
 
 impl<'r> Found<'r> {
+    fn new(holds: Holds) -> Self {
+        Self { holds, has_values: true, variables: Vec::new(), owners: HashMap::new() }
+    }
+
+    fn add_all(&mut self, rows: &'r [Row], prefix: &str) -> Result<(), Error> {
+        let word = |character: char| character.is_ascii_alphanumeric() || character == '_';
+        if !prefix.chars().all(word) || prefix.starts_with(|first: char| first.is_ascii_digit()) {
+            return Err(Error::Prefix(prefix.to_owned()));
+        }
+        for row in rows {
+            let name = format!("{prefix}{}", spelled(&row.name));
+            match row.kind {
+                Kind::Json => self.leaves(row, &name, "", export::json_text(row)?, 0)?,
+                Kind::Bytes if self.holds == Holds::Bytes => self.add(row, name, "", &row.value)?,
+                Kind::Text | Kind::Bytes => self.add(row, name, "", export::utf8(row)?.as_bytes())?,
+            }
+        }
+        Ok(())
+    }
+
     fn leaves(&mut self, row: &'r Row, variable: &str, path: &str, json: &str, depth: usize) -> Result<(), Error> {
         if depth > DEPTH {
             return Err(unfit(row, "the value is nested too deeply for variables"));
@@ -150,6 +173,7 @@ impl<'r> Found<'r> {
         if let Some((other, other_path)) = taken {
             return Err(Error::Collision { variable, first: owner(other, &other_path), second: owner(row, path) });
         }
+        let value = if self.has_values { value } else { &[] };
         self.variables.push((variable, Zeroizing::new(value.to_vec())));
         Ok(())
     }

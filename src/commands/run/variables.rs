@@ -168,20 +168,18 @@ impl Finder<'_> {
         // A file takes any bytes; a variable of the same name keeps its place in the rules for names.
         let mut bytes = HashMap::new();
         let mut named = Vec::with_capacity(rows.len());
-        for row in rows {
-            let value = SecretValue::new(row.value);
+        for mut row in rows {
             if self.masked {
-                self.found.units.add(&row.name, &value, row.kind);
+                self.found.units.add(&row.name, &SecretValue::new(row.value.clone()), row.kind);
             }
-            let fits = std::str::from_utf8(value.expose()).is_ok_and(|text| !text.contains('\0'));
-            let mut stand_in = Row::new(row.name, row.kind, Zeroizing::new(value.expose().to_vec()));
-            stand_in.environment = row.environment;
+            let fits = std::str::from_utf8(&row.value).is_ok_and(|text| !text.contains('\0'));
             if files && !fits && row.kind != Kind::Json {
-                (stand_in.kind, stand_in.value) = (Kind::Text, Zeroizing::default());
-                let name = variables(std::slice::from_ref(&stand_in), prefix).map_err(|error| text_error(&error))?;
-                bytes.extend(name.into_iter().map(|(name, _)| (name, Zeroizing::new(value.expose().to_vec()))));
+                let value = std::mem::take(&mut row.value);
+                row.kind = Kind::Text;
+                let names = interchange::names(&row, prefix).map_err(|error| text_error(&error))?;
+                bytes.extend(names.into_iter().map(|name| (name, value.clone())));
             }
-            named.push(stand_in);
+            named.push(row);
         }
         for (name, mut value) in variables(&named, prefix).map_err(|error| text_error(&error))? {
             let text = Zeroizing::new(std::mem::take(&mut *value).into_bytes());
@@ -209,8 +207,8 @@ impl Finder<'_> {
                 }
                 row => row?,
             };
-            match variables(std::slice::from_ref(&row), prefix) {
-                Ok(names) if names.iter().any(|(name, _)| is_steering(name)) => unfit.push(row.name),
+            match interchange::names(&row, prefix) {
+                Ok(names) if names.iter().any(|name| is_steering(name)) => unfit.push(row.name),
                 Err(interchange::Error::Value { .. }) if files && row.kind != Kind::Json => {
                     self.found.events.push(Event::new(Action::Run).entry(entry));
                     rows.push(row);

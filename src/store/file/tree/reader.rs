@@ -78,6 +78,15 @@ impl PageReader<'_> {
         Ok(node)
     }
 
+    /// A leaf for a walk. Where there is much room it is kept, for who asks for values of what was walked over; a walk sees each leaf once, and
+    /// must not push out what is needed again.
+    fn leaf(&self, at: &Reference) -> Result<Arc<Node>, StoreError> {
+        if self.cache.nodes.lock().unwrap_or_else(PoisonError::into_inner).len() < self.cache.most / 2 {
+            return self.node(at, 0);
+        }
+        self.node_uncached(at, 0).map(Arc::new)
+    }
+
     pub(super) fn node_uncached(&self, at: &Reference, level: u8) -> Result<Node, StoreError> {
         let sealed = self.sealed(at, MAX_NODE)?;
         self.context.open_node(at, level, sealed).map_err(|error| StoreError::from(error).at(at.offset))
@@ -144,8 +153,7 @@ impl PageReader<'_> {
         to: Option<&[u8]>,
         visit: &mut Visit<'_>,
     ) -> Result<Walk, StoreError> {
-        // A walk sees each leaf once: keeping leaves would only push out what is needed again.
-        let node = if level == 0 { Arc::new(self.node_uncached(at, level)?) } else { self.node(at, level)? };
+        let node = if level == 0 { self.leaf(at)? } else { self.node(at, level)? };
         let damaged = |error: FormatError| StoreError::from(error).at(at.offset);
         let mut items = node.items();
         if level == 0 {
