@@ -20,7 +20,7 @@ binary=$(CDPATH='' cd -- "$(dirname -- "$binary")" && pwd)/$(basename -- "$binar
 [ -x "$binary" ] || { echo "there is no program at $binary" >&2; exit 1; }
 
 # A home of its own: no configuration, key or memory of this user is read or changed.
-place=$(mktemp -d "${TMPDIR:-/tmp}/vault-tour.XXXXXX")
+place=$(mktemp -d)
 trap 'rm -rf "$place"' EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT

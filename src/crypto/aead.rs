@@ -30,7 +30,7 @@ pub fn seal_into(key: &[u8; 32], aad: &[u8], plaintext: &[u8], out: &mut Vec<u8>
     append(key, nonce, aad, plaintext, out)
 }
 
-/// Seals one after the other, with nonces that are drawn together: each is for one seal. A system call for each costs a tenth of a small seal.
+/// Seals one after the other, with nonces that are drawn together, by one system call for many: each is for one seal.
 #[derive(Default)]
 pub struct Seals {
     nonces: Vec<[u8; NONCE]>,

@@ -12,7 +12,7 @@ use vault::agent::protocol::{Answer, MAX, Request};
 use vault::{Credential, Locked, RawKey};
 
 use crate::memory::{self, Needle};
-use crate::sandbox::{Output, PATIENCE, Sandbox, is_installed, is_root, wait_until};
+use crate::sandbox::{Output, PATIENCE, Sandbox, is_installed, is_root, wait_until, within};
 
 /// A vault that opens by `../test.key`, which no variable names.
 fn scene() -> Sandbox {
@@ -335,10 +335,8 @@ fn an_agent_that_does_not_answer_is_passed_over() {
     let agent = Foreground::start(&sandbox);
     unlock(&sandbox, &[]);
     agent.signal("STOP");
-    let start = Instant::now();
-    let refused = sandbox.vault(&["get", "a"]).run().fails(4, "no key");
+    let refused = within(Duration::from_secs(10), || sandbox.vault(&["get", "a"]).run().fails(4, "no key"));
     assert!(refused.stderr.contains("warning: the agent was passed over: it does not answer"), "{}", refused.stderr);
-    assert!(start.elapsed() < PATIENCE);
     // Also when its queue is full.
     let mut full = false;
     // Tests beside this one need descriptors as well.
@@ -514,7 +512,7 @@ fn frames_that_are_none_end_their_connection_and_no_other() {
         half.write_all(&[*byte]).unwrap();
     }
     assert_eq!(half.read(&mut [0]).unwrap_or(0), 0);
-    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < PATIENCE, "{:?}", start.elapsed());
+    assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     // Two requests in one write are two answers.
     let mut two = connect(&sandbox);
     two.write_all(&[list.as_slice(), &list].concat()).unwrap();

@@ -1,10 +1,10 @@
 //! Plugins of age: what they open, what they encrypt, and that none runs which the user did not allow.
 
 use std::fs;
-use std::time::Instant;
+use std::time::Duration;
 
 use crate::prompts::at_terminal;
-use crate::sandbox::{PATIENCE, Sandbox, identity};
+use crate::sandbox::{Sandbox, identity, within};
 
 const PLUGIN: &str = include_str!("../keys/age-plugin-test");
 
@@ -209,11 +209,9 @@ fn a_plugin_that_misbehaves_ends_nothing_but_the_command() {
     for (name, said) in WRONG.into_iter().chain([("short", "gave something that is no recipient stanza")]) {
         install(&sandbox, name);
         patience(name);
-        let start = Instant::now();
-        let output = add(&sandbox, "x", &recipient(name, 1)).fails(13, said);
+        let output = within(Duration::from_secs(20), || add(&sandbox, "x", &recipient(name, 1)).fails(13, said));
         assert!(output.stderr.contains(&format!("age-plugin-{name}")), "{}", output.stderr);
         assert!(!output.stderr.contains('\u{1b}'));
-        assert!(start.elapsed() < PATIENCE, "{name} takes {:?}", start.elapsed());
     }
     assert_eq!(sandbox.bytes(), before);
 
