@@ -250,10 +250,10 @@ fn a_new_master_key_is_there_wholly_or_not_at_all() {
         std::thread::scope(|scope| {
             let address = scene.server.address;
             scope.spawn(move || {
-                let mut client = crate::server::Client::connect(address);
+                let Ok(mut client) = crate::server::Client::try_connect(address) else { return None };
                 let head = format!("POST /rotate-master-key HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {root}\r\n\r\n");
-                client.send(head.as_bytes());
-                client.try_reply(false)
+                // It may have ended before it read anything.
+                client.try_send(head.as_bytes()).ok().and_then(|()| client.try_reply(false))
             });
             // At another moment each time.
             std::thread::sleep(std::time::Duration::from_millis(3 * round));
