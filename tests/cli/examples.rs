@@ -45,12 +45,15 @@ impl Checkout {
     /// A run with nothing of a user's own: no home, no key but the machine's.
     fn job(&self, program: &str, arguments: &[&str]) -> Run {
         let mut run = self.sandbox.program(program, arguments);
-        for name in
-            ["HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "VAULT_KEY_FILE"]
+        for name in ["XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_RUNTIME_DIR", "VAULT_KEY_FILE"]
         {
             run = run.without_env(name);
         }
-        run.env("VAULT_KEY", &self.key).env("VAULT_FILE", "secrets.vault").env("VAULT_FINGERPRINT", &self.fingerprint)
+        // Without the variable it would be the home of whoever runs the tests; here nobody can make one.
+        run.env("HOME", "/proc/none")
+            .env("VAULT_KEY", &self.key)
+            .env("VAULT_FILE", "secrets.vault")
+            .env("VAULT_FINGERPRINT", &self.fingerprint)
     }
 
     /// Keeps the directory from being written to while something runs.
