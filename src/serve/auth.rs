@@ -96,18 +96,17 @@ pub async fn identify(
         Access::Any => None,
         Access::Needs(right) | Access::Secrets(right) => Some(right),
     };
-    let opened = server.keeper.open().await.map_err(|error| broken(server, &error))?;
     let mut counted = None;
     let caller = if let Some(token) = token_of(headers)? {
-        let (caller, is_counted) = by_token(server, opened.ok_or_else(Problem::sealed)?, token, from)?;
+        let (caller, is_counted) = by_token(server, newest(server).await?.ok_or_else(Problem::sealed)?, token, from)?;
         counted = caller.token.filter(|_| is_counted);
         caller
     } else if let Some(key) = headers.get(&USER_KEY) {
         by_key(server, key.as_bytes(), from).await?
     } else if matches!(access, Access::Secrets(_)) && server.settings.open_secret_api {
-        let (open, seen) = opened.ok_or_else(Problem::sealed)?;
+        let (open, seen) = newest(server).await?.ok_or_else(Problem::sealed)?;
         Caller { seen: Some(seen), ..Caller::nobody(Some(open), Grant::all(), from) }
-    } else if opened.is_none() {
+    } else if newest(server).await?.is_none() {
         return Err(Problem::sealed());
     } else {
         return Err(missing(family, access));
@@ -127,6 +126,11 @@ pub async fn identify(
         }
     }
     Ok(caller)
+}
+
+/// The vault and its newest state; `None` while it is sealed. Each look is two calls of the system, so a request has one.
+async fn newest(server: &Server) -> Answer<Option<(Arc<Open>, Seen)>> {
+    server.keeper.open().await.map_err(|error| broken(server, &error))
 }
 
 fn missing(family: Family, access: Access) -> Problem {
@@ -202,19 +206,20 @@ async fn by_key(server: &Arc<Server>, key: &[u8], from: Option<IpAddr>) -> Answe
         }
     };
     let mut session = server.keeper.session(Zeroizing::new(key.to_vec()), from, admit).await;
-    let current = server.keeper.open().await.map_err(|error| broken(server, &error))?;
+    let mut current = newest(server).await?;
     if let (Ok(found), Some((open, _))) = (&session, &current)
         && !found.is_of(open)
     {
         // The keys of the vault changed while it was derived: once more, by those that there are.
         session = server.keeper.session(Zeroizing::new(key.to_vec()), from, || true).await;
+        current = newest(server).await?;
     }
     let session = session.map_err(|refused| match refused {
         KeyRefused::Wrong => Problem::new(StatusCode::UNAUTHORIZED, WRONG_KEY, "Invalid user key"),
         KeyRefused::Busy => Problem::too_many("Too many keys are being tried", seconds),
         KeyRefused::Failed(error) => broken(server, &error),
     })?;
-    let (open, seen) = server.keeper.open().await.map_err(|error| broken(server, &error))?.ok_or_else(Problem::sealed)?;
+    let (open, seen) = current.ok_or_else(Problem::sealed)?;
     if !session.is_of(&open) {
         return Err(Problem::sealed());
     }
