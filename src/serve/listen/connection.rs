@@ -6,9 +6,10 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulConnection;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{OwnedSemaphorePermit, oneshot, watch};
@@ -17,7 +18,7 @@ use tower::Service as _;
 
 use super::Stream;
 use super::addresses::Counted;
-use super::timed::Timed;
+use super::timed::{Beginning, Timed};
 use crate::serve::Server;
 use crate::serve::limits::Peer;
 use crate::serve::tls::Tls;
@@ -66,7 +67,7 @@ impl Connection {
         }
     }
 
-    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, stream: S) {
+    async fn serve<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(mut self, mut stream: S) {
         let _counted = self.server.metrics.connection();
         let limit = self.server.settings.header_timeout;
         let (router, peer) = (self.router.clone(), self.peer);
@@ -75,27 +76,36 @@ impl Connection {
             request.extensions_mut().insert(peer);
             router.clone().call(request)
         });
-        let mut builder = Builder::new(TokioExecutor::new());
-        builder.http1().timer(TokioTimer::new()).header_read_timeout(limit).max_buf_size(HEAD).max_headers(HEADERS);
-        builder
-            .http2()
-            .timer(TokioTimer::new())
-            .max_concurrent_streams(STREAMS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(WINDOW)
-            .max_send_buf_size(UNSENT)
-            .max_pending_accept_reset_streams(GIVEN_UP)
-            .max_local_error_reset_streams(GIVEN_UP)
-            .max_header_list_size(HEAD as u32);
-        let (tell, mut idle) = oneshot::channel();
-        let stream = TokioIo::new(Timed::new(stream, limit, IDLE, tell));
-        let mut connection = std::pin::pin!(builder.serve_connection(stream, service));
+        let beginning = tokio::select! {
+            biased;
+            beginning = timeout(limit, Beginning::read(&mut stream)) => beginning,
+            _ = self.draining.wait_for(|draining| *draining) => return,
+        };
+        let Ok(Ok(beginning)) = beginning else { return };
+        if beginning.is_empty() {
+            return;
+        }
+        if beginning.is_http_2() {
+            let (tell, idle) = oneshot::channel();
+            let stream = TokioIo::new(Timed::new(stream, beginning, limit * 2).with_idle(IDLE, tell));
+            let connection = http2().serve_connection(stream, service);
+            Box::pin(self.until_ended(connection, async move { idle.await.is_ok() })).await;
+        } else {
+            let stream = TokioIo::new(Timed::new(stream, beginning, limit * 2));
+            let connection = http1(limit).serve_connection(stream, service);
+            self.until_ended(connection, std::future::pending()).await;
+        }
+    }
+
+    /// Until the connection has ended, or is to end.
+    async fn until_ended(mut self, connection: impl GracefulConnection, idle: impl Future<Output = bool>) {
+        let (mut connection, mut idle) = (std::pin::pin!(connection), std::pin::pin!(idle));
         let is_to_end = tokio::select! {
             biased;
             // Whatever a connection ends with is the client's to see, and no failure of the server.
             _ = connection.as_mut() => false,
             _ = self.draining.wait_for(|draining| *draining) => true,
-            Ok(()) = &mut idle => true,
+            true = &mut idle => true,
         };
         if is_to_end {
             // What is under way is answered; it is said that nothing more is.
@@ -103,4 +113,24 @@ impl Connection {
             let _ = connection.await;
         }
     }
+}
+
+fn http1(limit: Duration) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(limit).max_buf_size(HEAD).max_headers(HEADERS);
+    builder
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(WINDOW)
+        .max_send_buf_size(UNSENT)
+        .max_pending_accept_reset_streams(GIVEN_UP)
+        .max_local_error_reset_streams(GIVEN_UP)
+        .max_header_list_size(HEAD as u32);
+    builder
 }
