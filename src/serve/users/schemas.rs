@@ -8,11 +8,23 @@ use utoipa::ToSchema;
 pub struct NewUserBody {
     #[schema(min_length = 1, max_length = 255)]
     username: String,
-    #[schema(max_length = 254)]
+    #[schema(max_length = 254, format = Email)]
     email: String,
     /// At least 8 characters, one of them an ASCII upper-case letter, one a digit, and one of `!@#$%^&*(),.?":{}|<>`.
     #[schema(min_length = 8, max_length = 1024)]
     password: String,
+}
+
+/// What a user may do.
+#[derive(ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RoleName {
+    /// Reads what is theirs.
+    Reader,
+    /// Reads and writes what is theirs.
+    Writer,
+    /// That, and administers users and the master key.
+    Admin,
 }
 
 /// Whom an administrator makes a user.
@@ -20,12 +32,12 @@ pub struct NewUserBody {
 pub struct NewUserOfRole {
     #[schema(min_length = 1, max_length = 255)]
     username: String,
-    #[schema(max_length = 254)]
+    #[schema(max_length = 254, format = Email)]
     email: String,
     #[schema(min_length = 8, max_length = 1024)]
     password: String,
-    /// `reader`, `writer` (what it is if nothing is said) or `admin`.
-    role: Option<String>,
+    /// `writer` if nothing is said.
+    role: Option<RoleName>,
 }
 
 /// A name and a password.
@@ -117,8 +129,9 @@ pub struct RecoveryCodes {
 #[derive(ToSchema)]
 pub struct Account {
     username: String,
+    #[schema(format = Email)]
     email: String,
-    role: String,
+    role: RoleName,
     #[schema(format = DateTime)]
     created_at: String,
     second_factor: bool,
@@ -131,8 +144,9 @@ pub struct Account {
 #[derive(ToSchema)]
 pub struct UserView {
     username: String,
+    #[schema(format = Email)]
     email: String,
-    role: String,
+    role: RoleName,
     #[schema(format = DateTime)]
     created_at: String,
     second_factor: bool,
@@ -150,8 +164,7 @@ pub struct UserView {
 /// What an administrator changes of a user.
 #[derive(ToSchema)]
 pub struct UserChange {
-    /// `reader`, `writer` or `admin`.
-    role: Option<String>,
+    role: Option<RoleName>,
     disabled: Option<bool>,
     /// Ends a lock after too many failed attempts.
     unlock: Option<bool>,
