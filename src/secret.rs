@@ -230,6 +230,11 @@ impl SecretValue {
     pub fn expose(&self) -> &[u8] {
         &self.0
     }
+
+    /// The bytes, for whoever hands them on.
+    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
 }
 
 impl From<&str> for SecretValue {

@@ -22,7 +22,7 @@ mod bound {
 /// The body of a record.
 pub(super) fn encode(time: u64, actor: &Actor, event: &Event) -> Zeroizing<Vec<u8>> {
     let directory = actor.directory.as_deref().map(|text| last(text, bound::DIRECTORY));
-    let process = event.process.as_ref().map(|(name, _)| name.as_str()).or(actor.process.as_deref());
+    let process = event.process.as_ref().map(|(name, _)| &**name).or(actor.process.as_deref());
     let pid = event.process.as_ref().map(|(_, number)| *number).or(actor.pid);
     let process = process.map(|text| first(text, bound::PROCESS));
     let texts = [

@@ -1,5 +1,7 @@
 //! What is recorded: an action, what it was done to, how it ended, and who did it.
 
+use std::sync::Arc;
+
 use super::action::{Action, Status};
 use crate::name::EntryId;
 use crate::vault::{Entry, Error};
@@ -15,7 +17,7 @@ pub struct Event {
     pub(super) version: Option<u64>,
     pub(super) code: Option<&'static str>,
     pub(super) detail: Option<String>,
-    pub(super) process: Option<(String, u64)>,
+    pub(super) process: Option<(Arc<str>, u64)>,
 }
 
 impl Event {
@@ -85,7 +87,7 @@ impl Event {
     /// To the entry of this name.
     pub fn id(mut self, id: &EntryId) -> Self {
         self.environment = id.environment.as_ref().map(ToString::to_string);
-        self.name = Some(id.name.to_string());
+        self.name = Some(id.name.as_str().to_owned());
         self
     }
 
@@ -108,7 +110,7 @@ impl Event {
     }
 
     /// For this program, of this number.
-    pub fn process(mut self, name: impl Into<String>, number: u64) -> Self {
+    pub fn process(mut self, name: impl Into<Arc<str>>, number: u64) -> Self {
         self.process = Some((name.into(), number));
         self
     }

@@ -37,7 +37,9 @@ fn entry_text(key: &mut Vec<u8>, id: &EntryId) {
 
 /// Key of an entry record.
 pub fn entry(id: &EntryId) -> Vec<u8> {
-    let mut key = vec![ENTRY];
+    // With room for the number of a version.
+    let mut key = Vec::with_capacity(1 + id.environment_text().len() + 1 + id.name.as_str().len() + 1 + 8);
+    key.push(ENTRY);
     entry_text(&mut key, id);
     key.push(0);
     key

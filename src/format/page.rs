@@ -1,5 +1,7 @@
 //! Pages of the tree (SPEC, section 4).
 
+use std::sync::Mutex;
+
 use super::FormatError;
 use crate::crypto::keys::label;
 use crate::crypto::{self, Hash, Transcript};
@@ -94,7 +96,7 @@ impl PageContext<'_> {
         if head[0] != kind || head[1] != level || count == 0 {
             return Err(FormatError::Malformed("the head of a page does not fit its place"));
         }
-        Ok(Node { sealed, level, count })
+        Ok(Node { sealed, level, count, place: Mutex::default() })
     }
 
     /// Opens an overflow page.
@@ -135,6 +137,17 @@ pub struct Node {
     sealed: Vec<u8>,
     level: u8,
     count: u16,
+    /// Where the last search ended: who asks for many keys asks in their order.
+    place: Mutex<Option<Place>>,
+}
+
+/// A place between the items of a leaf.
+struct Place {
+    /// The key of the item before it.
+    key: Vec<u8>,
+    /// How many items are behind it, and in how many bytes.
+    left: u16,
+    bytes: usize,
 }
 
 impl Drop for Node {
@@ -159,15 +172,37 @@ impl Node {
         self.sealed.len()
     }
 
+    fn bytes(&self) -> &[u8] {
+        &self.sealed[crypto::NONCE + HEAD..self.sealed.len() - crypto::TAG]
+    }
+
     /// Walks the items in order; the rules of the specification are checked on the way.
     pub fn items(&self) -> Items<'_> {
-        Items {
-            rest: &self.sealed[crypto::NONCE + HEAD..self.sealed.len() - crypto::TAG],
-            left: self.count,
-            leaf: self.level == 0,
-            key: Vec::with_capacity(64),
-            first: true,
+        Items { rest: self.bytes(), left: self.count, leaf: self.level == 0, key: Vec::with_capacity(64), first: true }
+    }
+
+    /// The item of this key in a leaf. The search goes on where the last one ended, if that is before the key.
+    pub fn find(&self, key: &[u8]) -> Result<Option<Item<'_>>, FormatError> {
+        // Whoever finds another search under way begins at the beginning.
+        let place = self.place.try_lock().ok().and_then(|mut place| place.take());
+        let mut items = match place {
+            Some(Place { key: before, left, bytes }) if self.level == 0 && before.as_slice() < key => {
+                let all = self.bytes();
+                Items { rest: &all[all.len() - bytes..], left, leaf: true, key: before, first: false }
+            }
+            _ => self.items(),
+        };
+        let mut found = None;
+        while let Some(item) = items.next_item()? {
+            if items.key() >= key {
+                found = (items.key() == key).then_some(item);
+                break;
+            }
         }
+        if let Ok(mut place) = self.place.try_lock() {
+            *place = Some(Place { bytes: items.rest.len(), left: items.left, key: items.key });
+        }
+        Ok(found)
     }
 }
 
@@ -238,7 +273,19 @@ impl<'a> Items<'a> {
         Ok(head)
     }
 
+    #[inline]
     fn varint(&mut self) -> Result<usize, FormatError> {
+        // Nearly all are of one byte.
+        match self.rest {
+            [byte @ ..0x80, rest @ ..] => {
+                self.rest = rest;
+                Ok(usize::from(*byte))
+            }
+            _ => self.long_varint(),
+        }
+    }
+
+    fn long_varint(&mut self) -> Result<usize, FormatError> {
         let malformed = FormatError::Malformed("a length in a page is malformed");
         let mut value = 0u64;
         for index in 0..5 {
@@ -337,4 +384,35 @@ fn put_varint(out: &mut Vec<u8>, mut value: usize) {
         value >>= 7;
     }
     out.push(value as u8);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// A leaf with these keys, each its own value.
+    fn leaf(keys: &[Vec<u8>]) -> Node {
+        let context = PageContext { id: &[1; 16], epoch: 0, key: &[2; 32] };
+        let mut builder = NodeBuilder::new(0);
+        keys.iter().for_each(|key| builder.push(key, &Item::Inline(key)));
+        let sealed = context.seal_node(0, &builder.finish()).unwrap();
+        let at = Reference { offset: 0, length: sealed.len() as u32, hash: Hash::of(&sealed) };
+        context.open_node(&at, 0, sealed).unwrap()
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_is_found_in_whatever_order_it_is_asked_for(
+            keys in proptest::collection::btree_set(proptest::collection::vec(0_u8..3, 0..5), 1..60),
+            asked in proptest::collection::vec(proptest::collection::vec(0_u8..3, 0..5), 0..200),
+        ) {
+            let keys: Vec<Vec<u8>> = keys.into_iter().collect();
+            let node = leaf(&keys);
+            for key in asked.iter().chain(&keys) {
+                let found = keys.contains(key).then_some(Item::Inline(key));
+                assert_eq!(node.find(key).unwrap(), found, "{key:?}");
+            }
+        }
+    }
 }

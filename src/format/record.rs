@@ -206,7 +206,10 @@ impl EntryRecord {
                 1 => record.current = d.u64()?,
                 2 => record.created = d.u64()?,
                 3 => {
-                    for _ in 0..array_len(d)? {
+                    let count = array_len(d)?;
+                    // Most have few. What a file claims is no reason to ask for memory.
+                    record.versions.reserve_exact(count.min(4) as usize);
+                    for _ in 0..count {
                         record.versions.push(read_version(d)?);
                     }
                 }

@@ -39,10 +39,10 @@ pub fn variables(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<St
 ///
 /// # Errors
 ///
-/// Those of [`variables()`].
+/// Those of [`variables()`], but for names that are asked for twice: only all entries together tell.
 pub fn names(row: &Row, prefix: &str) -> Result<Vec<String>, Error> {
     let mut found = Found::new(Holds::Text);
-    found.has_values = false;
+    found.only_names = true;
     found.add_all(std::slice::from_ref(row), prefix)?;
     Ok(found.variables.into_iter().map(|(name, _)| name).collect())
 }
@@ -86,18 +86,18 @@ fn found(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<Data>, Error> {
 }
 
 fn spelled(name: &str) -> String {
-    name.chars()
-        .map(|character| match character.to_ascii_uppercase() {
-            upper @ ('A'..='Z' | '0'..='9') => upper,
-            _ => '_',
-        })
-        .collect()
+    let mut spelled = String::with_capacity(name.len());
+    spelled.extend(name.chars().map(|character| match character.to_ascii_uppercase() {
+        upper @ ('A'..='Z' | '0'..='9') => upper,
+        _ => '_',
+    }));
+    spelled
 }
 
 struct Found<'r> {
     holds: Holds,
-    /// Whether the bytes are wanted; they are empty otherwise.
-    has_values: bool,
+    /// Whether nothing else is wanted: the bytes are empty, and nobody is told of two of one name.
+    only_names: bool,
     variables: Vec<Data>,
     /// Which entry and path to a leaf each variable is of.
     owners: HashMap<String, (&'r Row, String)>,
@@ -105,7 +105,7 @@ struct Found<'r> {
 
 impl<'r> Found<'r> {
     fn new(holds: Holds) -> Self {
-        Self { holds, has_values: true, variables: Vec::new(), owners: HashMap::new() }
+        Self { holds, only_names: false, variables: Vec::new(), owners: HashMap::new() }
     }
 
     fn add_all(&mut self, rows: &'r [Row], prefix: &str) -> Result<(), Error> {
@@ -169,11 +169,14 @@ impl<'r> Found<'r> {
         if variable.is_empty() || variable.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(Error::VariableName { entry: owner(row, path), variable });
         }
+        if self.only_names {
+            self.variables.push((variable, Zeroizing::default()));
+            return Ok(());
+        }
         let taken = self.owners.insert(variable.clone(), (row, path.to_owned()));
         if let Some((other, other_path)) = taken {
             return Err(Error::Collision { variable, first: owner(other, &other_path), second: owner(row, path) });
         }
-        let value = if self.has_values { value } else { &[] };
         self.variables.push((variable, Zeroizing::new(value.to_vec())));
         Ok(())
     }

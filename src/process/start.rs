@@ -1,13 +1,17 @@
 //! Programs that this one starts: without what unlocks a vault, with what this one was started with, with secrets on descriptors, or in a session of
 //! their own on a terminal.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::CommandExt as _;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use super::signals::ENDINGS;
@@ -27,12 +31,27 @@ pub const UNLOCK_VARIABLES: [&str; 9] = [
 ];
 
 /// A program to be started. What unlocks a vault is not its business, and not that of whatever it starts in turn.
-pub fn child(program: impl AsRef<std::ffi::OsStr>) -> Command {
+pub fn child(program: impl AsRef<OsStr>) -> Command {
     let mut command = Command::new(program);
     for name in UNLOCK_VARIABLES {
         command.env_remove(name);
     }
     command
+}
+
+/// The file that execvp(3) would find for the name of a program: in the first directory of PATH that has one which can be executed. To look costs less than
+/// to try each by execve(2), which begins by making the memory of the new program. `None` where that search has to be made all the same: nothing was found, the name is a
+/// path, or a directory on the way is relative.
+pub fn on_path(name: &OsStr) -> Option<PathBuf> {
+    if name.as_bytes().contains(&b'/') {
+        return None;
+    }
+    let is_program = |file: &PathBuf| access(file, Access::EXEC_OK).is_ok() && file.is_file();
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path)
+        .take_while(|directory| directory.is_absolute())
+        .map(|directory| directory.join(name))
+        .find(is_program)
 }
 
 /// Lets a command begin with what this process was started with, and not with what it ignores for itself.

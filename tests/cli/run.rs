@@ -152,6 +152,35 @@ fn exit_codes_are_the_programs_own() {
     assert!(json.stderr.contains("\"code\":\"command_not_found\""), "{}", json.stderr);
 }
 
+#[test]
+fn programs_are_found_as_the_system_finds_them() {
+    let sandbox = filled();
+    for directory in ["plain", "taken/tool", "first", "second", "near"] {
+        fs::create_dir_all(sandbox.path("work").join(directory)).unwrap();
+    }
+    fs::write(sandbox.path("work/plain/tool"), "#!/bin/sh\necho plain\n").unwrap();
+    for directory in ["first", "second", "near"] {
+        sandbox.script(format!("{directory}/tool"), &format!("echo {directory} $0"));
+    }
+    // Without a first line that names a shell it is for sh.
+    sandbox.executable(&sandbox.path("work/second/lines"), "echo lines\n");
+    let work = sandbox.path("work");
+    let path = |relative: &str| {
+        let absolute = ["plain", "taken", "first", "second"].map(|directory| work.join(directory).display().to_string());
+        format!("{relative}{}:{}", absolute.join(":"), std::env::var("PATH").unwrap())
+    };
+    for mask in ["--mask", "--no-mask"] {
+        let run = |relative: &str, command: &[&str]| {
+            sandbox.vault(&[&["run", mask, "--"][..], command].concat()).env("PATH", path(relative)).run()
+        };
+        assert_eq!(run("", &["tool"]).ok().text(), format!("first {}\n", work.join("first/tool").display()));
+        assert_eq!(run("near:", &["tool"]).ok().text(), "near near/tool\n");
+        assert_eq!(run("", &["lines"]).ok().text(), "lines\n");
+        // What it is called is what was typed.
+        assert_eq!(run("", &["cat", "/proc/self/cmdline"]).ok().stdout, b"cat\0/proc/self/cmdline\0");
+    }
+}
+
 /// A program that prints a value in chunks of every size and in every form, with pauses that are shorter than what is waited for.
 #[test]
 fn nothing_passes_in_any_chunk_or_form() {

@@ -180,11 +180,11 @@ fn record(context: &Context, source: &Source, args: &RunArgs, found: &mut Variab
         Some(_) => OsStr::new("sh"),
         None => args.command.first().map_or(OsStr::new(""), |program| Path::new(program).file_name().unwrap_or(program)),
     };
-    let program = program.to_string_lossy();
+    let program: Arc<str> = Arc::from(program.to_string_lossy());
     // This process becomes the program, or starts it.
     let number = u64::from(std::process::id());
     let events = std::mem::take(&mut found.events);
-    let events: Vec<Event> = events.into_iter().map(|event| event.process(program.as_ref(), number)).collect();
+    let events: Vec<Event> = events.into_iter().map(|event| event.process(program.clone(), number)).collect();
     context.record(source.vault(), &events)
 }
 
@@ -220,8 +220,8 @@ fn command(args: &RunArgs, found: Variables, mut files: Option<&mut Files>) -> R
         }
         None => {
             let (program, arguments) = args.command.split_first().ok_or_else(|| Error::usage("there is no program behind --"))?;
-            let mut command = Command::new(program);
-            command.args(arguments);
+            let mut command = process::on_path(program).map_or_else(|| Command::new(program), Command::new);
+            command.arg0(program).args(arguments);
             command
         }
     };

@@ -117,7 +117,7 @@ pub fn find(context: &mut Context, source: &Source, args: &RunArgs, masked: bool
         mapped.push(name);
         let reference = Reference::parse_plain(target)?;
         let value = finder.resolve(&reference)?;
-        finder.add(name, value_of(&value), By::User)?;
+        finder.add(name, value_of(value), By::User)?;
     }
     let found = finder.found;
     if context.global.verbose {
@@ -126,8 +126,8 @@ pub fn find(context: &mut Context, source: &Source, args: &RunArgs, masked: bool
     Ok(found)
 }
 
-fn value_of(secret: &SecretValue) -> Value {
-    Value { bytes: Zeroizing::new(secret.expose().to_vec()), is_secret: true }
+fn value_of(secret: SecretValue) -> Value {
+    Value { bytes: secret.into_bytes(), is_secret: true }
 }
 
 struct Finder<'a> {
@@ -248,7 +248,7 @@ impl Finder<'_> {
         let whole = std::str::from_utf8(text).ok().filter(|text| text.starts_with(Reference::SCHEME));
         let value = match whole {
             Some(reference) => {
-                value_of(&Reference::parse(reference).and_then(|reference| self.resolve(&reference)).map_err(place)?)
+                value_of(Reference::parse(reference).and_then(|reference| self.resolve(&reference)).map_err(place)?)
             }
             None => {
                 let mut is_secret = false;

@@ -103,16 +103,10 @@ impl PageReader<'_> {
         loop {
             let node = self.node(&at, level)?;
             let damaged = |error: FormatError| StoreError::from(error).at(at.offset);
-            let mut items = node.items();
             if level == 0 {
-                while let Some(item) = items.next_item().map_err(damaged)? {
-                    if items.key() >= key {
-                        return if items.key() == key { self.value(&item).map(Some) } else { Ok(None) };
-                    }
-                }
-                return Ok(None);
+                return node.find(key).map_err(damaged)?.map(|item| self.value(&item)).transpose();
             }
-            let mut child = None;
+            let (mut items, mut child) = (node.items(), None);
             while let Some(item) = items.next_item().map_err(damaged)? {
                 if items.key() > key {
                     break;
