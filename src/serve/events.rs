@@ -19,7 +19,6 @@ use super::call::Call;
 use super::committer::now;
 use super::configs::{number_of, time};
 use super::error::Answer;
-use super::follow::Told;
 use super::keeper::Open;
 use super::query::Query;
 use crate::name::{Category, EntryId};
@@ -37,6 +36,7 @@ pub struct Happening {
     category: Option<Category>,
     version: u64,
     time: u64,
+    rotations: u64,
     is_rotation: bool,
 }
 
@@ -50,6 +50,7 @@ impl Happening {
             category,
             version: entry.version(),
             time: entry.modified(),
+            rotations: entry.rotated(),
             is_rotation: false,
         }
     }
@@ -87,14 +88,42 @@ impl Happening {
         })
     }
 
-    /// By what it is known that this was told.
-    pub fn told(&self) -> Told {
-        (self.number, self.what == "deleted", self.version, self.time)
-    }
-
     /// An entry was removed.
     pub fn deleted(entry: &Entry) -> Self {
         Self::of("deleted", entry)
+    }
+
+    /// Whether the entry was made.
+    pub fn is_creation(&self) -> bool {
+        self.what == "created"
+    }
+
+    /// Whether the entry went.
+    pub fn is_deletion(&self) -> bool {
+        self.what == "deleted"
+    }
+
+    /// The entry: its number, and where it is.
+    pub fn entry(&self) -> (u64, EntryId) {
+        (self.number, self.id.clone())
+    }
+
+    /// How it is: its number, version and time.
+    pub fn state(&self) -> (u64, u64, u64) {
+        (self.number, self.version, self.time)
+    }
+
+    /// How often it was rotated.
+    pub fn rotations(&self) -> u64 {
+        self.rotations
+    }
+
+    /// The same of an entry of which it is known that it is there, rotated so often: it is not made once more, but changed.
+    pub fn of_what_is_known(self, rotations: u64) -> Self {
+        if !self.is_creation() {
+            return self;
+        }
+        Self { what: "updated", is_rotation: self.rotations > rotations, ..self }
     }
 }
 

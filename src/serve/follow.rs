@@ -3,13 +3,14 @@
 //! What this server changes is told at once; what commands change is found by what is different from the state before. Both ways lead here, so that
 //! nothing is told twice.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Server;
 use super::events::Happening;
 use super::keeper::Open;
+use crate::name::EntryId;
 use crate::store::Walk;
 use crate::vault::{Difference, Seen};
 
@@ -29,13 +30,66 @@ struct State {
     /// Up to which state of which opening of the vault everything was told; `None` while nobody listens.
     base: Option<(u64, Seen)>,
     /// What was told lately, and before that.
-    told: [HashSet<Told>; 2],
+    told: [Told; 2],
     turned: Option<Instant>,
     rests_until: Option<Instant>,
 }
 
-/// By what it is known what was told: the number of the entry, whether it went, version and time.
-pub type Told = (u64, bool, u64, u64);
+/// What was told.
+#[derive(Default)]
+struct Told {
+    /// What was last of each entry, by its number and where it is.
+    last: HashMap<(u64, EntryId), Last>,
+    /// How entries were: number, version and time.
+    states: HashSet<(u64, u64, u64)>,
+}
+
+/// What was told last of an entry.
+#[derive(Clone, Copy)]
+enum Last {
+    /// It is there, and was rotated so often.
+    There { rotations: u64 },
+    /// It is gone, which a look at the file found as well, or not yet.
+    Gone { is_found: bool },
+}
+
+/// Who tells what happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The request that did it. The file may have changed a while ago, and more may have happened since.
+    Request,
+    /// A look at the file.
+    Look,
+}
+
+impl State {
+    /// What is to be told of this, if it was not yet.
+    fn news(&mut self, happening: Happening, by: By) -> Option<Happening> {
+        let entry = happening.entry();
+        let last = self.told.iter().find_map(|told| told.last.get(&entry)).copied();
+        let is_deletion = happening.is_deletion();
+        let state = (!is_deletion).then(|| happening.state());
+        let is_new = state.is_some_and(|state| !self.told[1].states.contains(&state) && self.told[0].states.insert(state));
+        let is_news = match (last, by) {
+            (None, _) => true,
+            (Some(Last::There { .. }), _) => is_deletion || is_new,
+            // What a request changed before it went; unless it came back.
+            (Some(Last::Gone { .. }), By::Request) => happening.is_creation(),
+            // A look that began before it went finds it still; one that found before that it was gone finds that it came back.
+            (Some(Last::Gone { is_found }), By::Look) => is_found && !is_deletion,
+        };
+        let was_found = matches!(last, Some(Last::Gone { is_found: true }));
+        if is_deletion {
+            self.told[0].last.insert(entry, Last::Gone { is_found: was_found || by == By::Look });
+        } else if is_news {
+            self.told[0].last.insert(entry, Last::There { rotations: happening.rotations() });
+        }
+        is_news.then(|| match last {
+            Some(Last::There { rotations }) => happening.of_what_is_known(rotations),
+            _ => happening,
+        })
+    }
+}
 
 impl Follow {
     fn state(&self) -> MutexGuard<'_, State> {
@@ -50,10 +104,12 @@ impl Follow {
         }
     }
 
-    /// Whether this is to be told: it was not yet.
-    pub fn is_news(&self, told: Told) -> bool {
+    /// Tells what happened, if it was not told yet. One at a time, so that all hear it in this order.
+    pub fn tell(&self, happening: Happening, by: By, tell: impl FnOnce(Happening)) {
         let mut state = self.state();
-        !state.told[1].contains(&told) && state.told[0].insert(told)
+        if let Some(news) = state.news(happening, by) {
+            tell(news);
+        }
     }
 
     fn end(&self) {
@@ -103,12 +159,14 @@ fn look(server: &Server) {
     server.ask_again();
     let began = Instant::now();
     let found = base.differences(&seen, &mut |difference| {
-        server.tell(match &difference {
+        let happening = match &difference {
+            // New since the look before; perhaps it was told, and this is a later state of it.
             Difference::Created(entry) => Happening::created(entry),
             Difference::Changed { before, after } if after.rotated() > before.rotated() => Happening::rotated(after),
             Difference::Changed { after, .. } => Happening::updated(after),
             Difference::Removed(entry) => Happening::deleted(entry),
-        });
+        };
+        server.tell_by(happening, By::Look);
         Ok(Walk::Continue(()))
     });
     let mut state = server.follow.state();
@@ -122,5 +180,199 @@ fn look(server: &Server) {
     if state.turned.is_none_or(|turned| turned.elapsed() >= REMEMBERED) {
         state.turned = Some(now);
         state.told[1] = std::mem::take(&mut state.told[0]);
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::path::PathBuf;
+
+    use tokio::sync::broadcast::Receiver;
+
+    use super::*;
+    use crate::format::record::Kind;
+    use crate::name::Name;
+    use crate::secret::{RawKey, SecretValue};
+    use crate::serve::Settings;
+    use crate::serve::journal::{Journal, JournalSettings};
+    use crate::serve::keeper::Keeper;
+    use crate::serve::lines::{LineFormat, Lines};
+    use crate::serve::users::UserSettings;
+    use crate::vault::{Credential, Entry, NewSlot, Options, Vault, Write};
+
+    const T: u64 = 1_700_000_000_000;
+
+    /// A server that looks only when it is told to, and somebody who listens.
+    struct Scene {
+        server: Arc<Server>,
+        heard: Receiver<Happening>,
+        directory: PathBuf,
+        now: u64,
+    }
+
+    impl Drop for Scene {
+        fn drop(&mut self) {
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+
+    fn plain(name: &str) -> EntryId {
+        EntryId::plain(Name::parse(name).unwrap())
+    }
+
+    impl Scene {
+        fn new(name: &str) -> Self {
+            let directory = std::env::temp_dir().join(format!("vault-follow-{name}-{}", std::process::id()));
+            std::fs::create_dir_all(&directory).unwrap();
+            let path = directory.join("test.vault");
+            let key = || RawKey::new([7; 32].into());
+            Vault::create(&path, &[("key".to_owned(), NewSlot::RawKey(key()))], T).unwrap();
+            let keeper = Arc::new(Keeper::sealed(path, Options::default(), Duration::from_secs(60)).unwrap());
+            keeper.unseal(Credential::RawKey(key())).unwrap();
+            let settings = JournalSettings {
+                enabled: false,
+                required: false,
+                sync: crate::audit::Sync::Always,
+                directory: None,
+                memory: None,
+                retention_days: 0,
+            };
+            let journal = Journal::start(settings, |error| unreachable!("{error}")).unwrap();
+            let lines = Lines::start(LineFormat::Quiet).unwrap();
+            let server = Server::new(Settings::default(), UserSettings::default(), keeper, journal, lines).unwrap();
+            let heard = server.happenings.subscribe();
+            let scene = Self { server, heard, directory, now: T };
+            scene.look();
+            scene
+        }
+
+        /// The next look, however long the one before took.
+        fn look(&self) {
+            self.server.follow.state().rests_until = None;
+            look(&self.server);
+        }
+
+        fn vault(&mut self) -> (Arc<Open>, u64) {
+            self.now += 1;
+            (self.server.keeper.current().unwrap(), self.now)
+        }
+
+        /// Changes the file, which nobody tells yet.
+        fn write(&mut self, name: &str, write: impl FnOnce(SecretValue) -> Write) -> Entry {
+            let (open, now) = self.vault();
+            open.vault.set(&plain(name), write(SecretValue::new(b"v".to_vec().into())), now).unwrap();
+            open.vault.entry(&plain(name)).unwrap().unwrap()
+        }
+
+        fn set(&mut self, name: &str) -> Entry {
+            self.write(name, |value| Write::value(value, Kind::Bytes))
+        }
+
+        fn remove(&mut self, name: &str) {
+            let (open, now) = self.vault();
+            open.vault.remove(&[plain(name)], now).unwrap();
+        }
+
+        fn rename(&mut self, from: &str, to: &str) -> Entry {
+            let (open, now) = self.vault();
+            open.vault.rename(&plain(from), &plain(to), false, now).unwrap();
+            open.vault.entry(&plain(to)).unwrap().unwrap()
+        }
+
+        /// What was told since the last time: what happened, to which entry, and its version.
+        #[track_caller]
+        fn told(&mut self, expected: &[(&str, &str, u64)]) {
+            let mut told = Vec::new();
+            while let Ok(happening) = self.heard.try_recv() {
+                let json = happening.json();
+                told.push((happening.event(), json["key"].as_str().unwrap().to_owned(), json["version"].as_u64().unwrap()));
+            }
+            let expected: Vec<_> = expected.iter().map(|(event, key, version)| (*event, (*key).to_owned(), *version)).collect();
+            assert_eq!(told, expected);
+        }
+    }
+
+    #[test]
+    fn an_update_is_one_also_if_a_look_finds_it_before_its_request_tells_it() {
+        let mut scene = Scene::new("update");
+        let (first, second) = (scene.set("k"), scene.set("k"));
+        scene.server.tell(Happening::created(&first));
+        scene.look();
+        scene.server.tell(Happening::updated(&second));
+        scene.told(&[("created", "k", 1), ("updated", "k", 2)]);
+        // The same where nothing was told before the look: one of both was an update.
+        let (first, second) = (scene.set("l"), scene.set("l"));
+        scene.look();
+        scene.server.tell(Happening::created(&first));
+        scene.server.tell(Happening::updated(&second));
+        scene.told(&[("created", "l", 2), ("updated", "l", 1)]);
+        // And what is told of a rotation is one.
+        let (first, second) = (scene.set("m"), scene.write("m", |value| Write::rotation(value, Kind::Bytes, 0)));
+        scene.server.tell(Happening::created(&first));
+        scene.look();
+        scene.server.tell(Happening::rotated(&second));
+        scene.server.tell(Happening::updated(&second));
+        scene.look();
+        scene.told(&[("created", "m", 1), ("rotated", "m", 2)]);
+    }
+
+    #[test]
+    fn what_goes_goes_once() {
+        let mut scene = Scene::new("gone");
+        let change = |scene: &mut Scene| {
+            let first = scene.set("k");
+            scene.server.tell(Happening::created(&first));
+            scene.look();
+            scene.told(&[("created", "k", 1)]);
+            let second = scene.set("k");
+            scene.remove("k");
+            second
+        };
+        let second = change(&mut scene);
+        scene.server.tell(Happening::updated(&second));
+        scene.server.tell(Happening::deleted(&second));
+        scene.look();
+        scene.told(&[("updated", "k", 2), ("deleted", "k", 2)]);
+        // Nor is it changed once it is told that it went.
+        let second = change(&mut scene);
+        scene.look();
+        scene.server.tell(Happening::updated(&second));
+        scene.server.tell(Happening::deleted(&second));
+        scene.look();
+        scene.told(&[("deleted", "k", 1)]);
+    }
+
+    #[test]
+    fn what_goes_somewhere_else_is_made_there() {
+        let mut scene = Scene::new("elsewhere");
+        let entry = scene.set("m");
+        scene.server.tell(Happening::created(&entry));
+        scene.look();
+        scene.told(&[("created", "m", 1)]);
+        // Whichever of both names comes first.
+        scene.rename("m", "z");
+        scene.look();
+        scene.told(&[("deleted", "m", 1), ("created", "z", 1)]);
+        scene.rename("z", "a");
+        scene.look();
+        scene.told(&[("created", "a", 1), ("deleted", "z", 1)]);
+        // And back, by a request and by somebody else.
+        let old = scene.server.keeper.current().unwrap().vault.entry(&plain("a")).unwrap().unwrap();
+        let new = scene.rename("a", "m");
+        scene.server.tell(Happening::deleted(&old));
+        scene.server.tell(Happening::created(&new));
+        scene.look();
+        scene.told(&[("deleted", "a", 1), ("created", "m", 1)]);
+        scene.rename("m", "a");
+        scene.look();
+        scene.told(&[("created", "a", 1), ("deleted", "m", 1)]);
+        // What is there again is changed and goes like everything else.
+        let second = scene.set("a");
+        scene.server.tell(Happening::updated(&second));
+        scene.remove("a");
+        scene.server.tell(Happening::deleted(&second));
+        scene.look();
+        scene.told(&[("updated", "a", 2), ("deleted", "a", 2)]);
     }
 }

@@ -48,7 +48,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, broadcast, watch};
 use budget::Budget;
 use committer::Committer;
 use events::Happening;
-use follow::Follow;
+use follow::{By, Follow};
 use journal::Journal;
 use keeper::Keeper;
 use limits::Limits;
@@ -245,9 +245,13 @@ impl Server {
 
     /// Tells those who listen for what changes, if it was not told yet.
     pub fn tell(&self, happening: Happening) {
-        if self.has_listeners() && self.follow.is_news(happening.told()) {
+        self.tell_by(happening, By::Request);
+    }
+
+    fn tell_by(&self, happening: Happening, by: By) {
+        if self.has_listeners() {
             // They may be gone by now.
-            let _ = self.happenings.send(happening);
+            self.follow.tell(happening, by, |news| drop(self.happenings.send(news)));
         }
     }
 
