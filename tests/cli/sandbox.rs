@@ -395,12 +395,22 @@ pub const PATIENCE: Duration = Duration::from_secs(60);
 /// What an attempt gives that takes less than this. A machine that is busy with other things takes longer now and then: of five, one has to.
 #[track_caller]
 pub fn within<T>(limit: Duration, mut attempt: impl FnMut() -> T) -> T {
-    let mut taken = Vec::new();
-    for _ in 0..5 {
+    let attempt = || {
         let start = Instant::now();
         let given = attempt();
-        taken.push(start.elapsed());
-        if start.elapsed() < limit {
+        (start.elapsed(), given)
+    };
+    within_by(limit, attempt)
+}
+
+/// The same of attempts of which only a part has to take less: they say how long it took.
+#[track_caller]
+pub fn within_by<T>(limit: Duration, mut attempt: impl FnMut() -> (Duration, T)) -> T {
+    let mut taken = Vec::new();
+    for _ in 0..5 {
+        let (took, given) = attempt();
+        taken.push(took);
+        if took < limit {
             return given;
         }
     }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rustix::fs::FlockOperation;
 use serde_json::{Value, json};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, within_by};
 use crate::server::{Client, KEY, Reply, Server, sandbox};
 
 /// The records of servers.
@@ -128,17 +128,22 @@ fn whoever_holds_the_log_keeps_back_what_is_recorded_and_nothing_else() {
     let server = Server::start(&sandbox, &["--workers", "1", "--log-format", "quiet"]);
     server.with_key("GET", "/configs/k", "").is(200);
     let log = std::fs::File::open(sandbox.path("test.vault.audit")).unwrap();
-    rustix::fs::flock(&log, FlockOperation::LockExclusive).unwrap();
-    let mut asking = Client::connect(server.address);
-    asking.send(format!("GET /configs/k HTTP/1.1\r\nhost: x\r\nx-user-key: {KEY}\r\n\r\n").as_bytes());
-    std::thread::sleep(Duration::from_millis(100));
-    for _ in 0..5 {
-        let began = Instant::now();
-        server.ask("GET", "/health", &[], "").is(200);
-        assert!(began.elapsed() < Duration::from_millis(300), "{:?}", began.elapsed());
-    }
-    rustix::fs::flock(&log, FlockOperation::Unlock).unwrap();
-    asking.reply(false).is(200);
+    // All of it again, and not the one request that took long: who waits for the log gives up after a while, and nobody is kept back any more.
+    within_by(Duration::from_millis(300), || {
+        rustix::fs::flock(&log, FlockOperation::LockExclusive).unwrap();
+        let mut asking = Client::connect(server.address);
+        asking.send(format!("GET /configs/k HTTP/1.1\r\nhost: x\r\nx-user-key: {KEY}\r\n\r\n").as_bytes());
+        std::thread::sleep(Duration::from_millis(100));
+        let health = || {
+            let began = Instant::now();
+            server.ask("GET", "/health", &[], "").is(200);
+            began.elapsed()
+        };
+        let slowest = (0..5).map(|_| health()).max().unwrap();
+        rustix::fs::flock(&log, FlockOperation::Unlock).unwrap();
+        asking.reply(false).is(200);
+        (slowest, ())
+    });
 }
 
 #[test]

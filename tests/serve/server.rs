@@ -211,6 +211,20 @@ impl Client {
     }
 }
 
+/// What is answered by who compares passwords, and has no time for it now and then: that is asked again.
+pub fn patiently(mut ask: impl FnMut() -> Reply) -> Reply {
+    let mut reply = ask();
+    wait_until("room among those who sign in", || {
+        let is_busy = reply.status == 503 && reply.header("retry-after").is_some();
+        let is_busy = is_busy && reply.body.contains("Too many are signing in");
+        if is_busy {
+            reply = ask();
+        }
+        !is_busy
+    });
+    reply
+}
+
 /// A response.
 #[derive(Debug)]
 pub struct Reply {

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::sandbox::Sandbox;
-use crate::server::{Server, sandbox};
+use crate::server::{Server, patiently, sandbox};
 use crate::users::{PASSWORD, session_of};
 
 fn configure(sandbox: &Sandbox, text: &str) {
@@ -43,7 +43,7 @@ fn paths_are_from_where_the_table_is() {
     configure(&sandbox, "[serve]\nmail-outbox = \"outbox\"\n");
     std::fs::create_dir(sandbox.path("config/vault/outbox")).unwrap();
     let server = Server::start(&sandbox, &[]);
-    let ask = |path: &str, body: serde_json::Value| server.ask("POST", path, &[], &body.to_string()).is(200);
+    let ask = |path: &str, body: serde_json::Value| patiently(|| server.ask("POST", path, &[], &body.to_string())).is(200);
     ask("/register", json!({ "username": "ann", "email": "a@example.org", "password": PASSWORD }));
     ask("/send-otp", json!({ "username": "ann" }));
     let outbox = sandbox.path("config/vault/outbox");
@@ -99,9 +99,9 @@ fn a_secret_of_sessions_from_outside_is_shared_by_those_who_have_it() {
     let secret = "a secret of thirty-two bytes, or more";
     let first = with(&sandbox, &[("JWT_SECRET", secret)]);
     let body = json!({ "username": "ann", "email": "a@example.org", "password": PASSWORD }).to_string();
-    first.ask("POST", "/register", &[], &body).is(200);
-    let session =
-        session_of(&first.ask("POST", "/login", &[], &json!({ "username": "ann", "password": PASSWORD }).to_string()).is(200));
+    patiently(|| first.ask("POST", "/register", &[], &body)).is(200);
+    let body = json!({ "username": "ann", "password": PASSWORD }).to_string();
+    let session = session_of(&patiently(|| first.ask("POST", "/login", &[], &body)).is(200));
     let bearer = format!("Bearer {session}");
     let account = |server: &Server| server.ask("GET", "/account", &[("authorization", &bearer)], "");
     let file = sandbox.write("jwt", format!("{secret}\n"));

@@ -3,11 +3,11 @@
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
 use std::sync::mpsc::{Receiver, channel};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{PATIENCE, Sandbox};
 use crate::server::{KEY, Server, sandbox};
 
 /// What somebody was told.
@@ -66,7 +66,7 @@ fn configure(sandbox: &Sandbox, text: &str) {
 }
 
 fn next(told: &Receiver<Told>) -> Told {
-    told.recv_timeout(Duration::from_secs(20)).expect("something is told")
+    told.recv_timeout(PATIENCE).expect("something is told")
 }
 
 #[test]
@@ -82,6 +82,7 @@ fn webhooks_are_told_what_changes_without_values() {
         ),
     );
     let server = Server::start(&sandbox, &[]);
+    let began = Instant::now();
     server.with_key("POST", "/configs", r#"{"key":"k","value":{"s":"a value that stays"},"category":"db"}"#).is(201);
     let first = next(&told);
     let again = next(&told);
@@ -99,7 +100,9 @@ fn webhooks_are_told_what_changes_without_values() {
         let expected = sandbox.program("python3", &arguments).run().ok().text();
         assert_eq!(again.header("webhook-signature"), expected.trim_end());
     }
-    // What commands change as well; and an event that is asked for alone.
+    // What commands change as well, from the first look at the file on, a second after the start; and an event that is asked for alone.
+    server.with_key("GET", "/configs/k", "").is(200);
+    std::thread::sleep(Duration::from_millis(2500).saturating_sub(began.elapsed()));
     sandbox.vault(&["set", "by-command"]).stdin("v").run().ok();
     assert_eq!(next(&told).json()["data"]["key"], "by-command");
     sandbox.vault(&["rotate", "by-command", "--generate", "hex:16"]).run().ok();
