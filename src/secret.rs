@@ -1,7 +1,7 @@
 //! Secrets as types, one per purpose.
 //!
 //! None of them implements `Debug`, `Display`, `Clone` or `Serialize`, all of them wipe their bytes when dropped, and each opens
-//! by one named method, `expose`: an audit of who looks at a secret is a search for that word.
+//! by one named method, `expose`, or `expose_owned` for whoever hands the bytes on: an audit of who looks at a secret is a search for that word.
 
 use std::io;
 
@@ -231,8 +231,8 @@ impl SecretValue {
         &self.0
     }
 
-    /// The bytes, for whoever hands them on.
-    pub fn into_bytes(self) -> Zeroizing<Vec<u8>> {
+    /// The value's bytes, for whoever hands them on.
+    pub fn expose_owned(self) -> Zeroizing<Vec<u8>> {
         self.0
     }
 }

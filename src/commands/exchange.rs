@@ -51,7 +51,7 @@ pub fn collect(source: &Source, filter: &Filter) -> Result<Vec<Held>> {
 /// An entry as other formats take it.
 pub fn row(source: &Source, held: &Held) -> Result<Row> {
     let (entry, value) = (&held.entry, source.value_of(held, None)?);
-    let mut row = Row::new(entry.id().name.as_str().to_owned(), entry.kind(), value.into_bytes());
+    let mut row = Row::new(entry.id().name.as_str().to_owned(), entry.kind(), value.expose_owned());
     row.environment = entry.id().environment.as_ref().map(ToString::to_string);
     row.category = entry.category().map(ToString::to_string);
     row.tags = entry.tags().iter().map(ToString::to_string).collect();

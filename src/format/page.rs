@@ -145,7 +145,7 @@ pub struct Node {
 struct Place {
     /// The key of the item before it.
     key: Vec<u8>,
-    /// How many items are behind it, and in how many bytes.
+    /// How many items come after it, and in how many bytes.
     left: u16,
     bytes: usize,
 }
@@ -181,7 +181,7 @@ impl Node {
         Items { rest: self.bytes(), left: self.count, leaf: self.level == 0, key: Vec::with_capacity(64), first: true }
     }
 
-    /// The item of this key in a leaf. The search goes on where the last one ended, if that is before the key.
+    /// The item of this key. In a leaf the search goes on where the last one ended, if that is before the key.
     pub fn find(&self, key: &[u8]) -> Result<Option<Item<'_>>, FormatError> {
         // Whoever finds another search under way begins at the beginning.
         let place = self.place.try_lock().ok().and_then(|mut place| place.take());

@@ -207,7 +207,7 @@ impl EntryRecord {
                 2 => record.created = d.u64()?,
                 3 => {
                     let count = array_len(d)?;
-                    // Most have few. What a file claims is no reason to ask for memory.
+                    // Most have few. What a file claims is no reason to ask for more memory than for those.
                     record.versions.reserve_exact(count.min(4) as usize);
                     for _ in 0..count {
                         record.versions.push(read_version(d)?);

@@ -39,7 +39,7 @@ pub fn variables(rows: &[Row], prefix: &str) -> Result<Vec<(String, Zeroizing<St
 ///
 /// # Errors
 ///
-/// Those of [`variables()`], but for names that are asked for twice: only all entries together tell.
+/// Those of [`variables()`], but for names that are asked for twice, also by one entry: who has all entries is told of those.
 pub fn names(row: &Row, prefix: &str) -> Result<Vec<String>, Error> {
     let mut found = Found::new(Holds::Text);
     found.only_names = true;

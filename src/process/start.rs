@@ -39,9 +39,9 @@ pub fn child(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
-/// The file that execvp(3) would find for the name of a program: in the first directory of PATH that has one which can be executed. To look costs less than
-/// to try each by execve(2), which begins by making the memory of the new program. `None` where that search has to be made all the same: nothing was found, the name is a
-/// path, or a directory on the way is relative.
+/// The file that execvp(3) would try first for the name of a program: in the first directory of PATH that has one which may be executed. To look for it
+/// costs less than execve(2), which sets up an address space before it knows whether a file is there. `None` where nothing is found, the name is a path, or
+/// a directory on the way is relative. If the file cannot be started execvp(3) would go on: its interpreter may not be there.
 pub fn on_path(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return None;

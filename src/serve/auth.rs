@@ -128,7 +128,7 @@ pub async fn identify(
     Ok(caller)
 }
 
-/// The vault and its newest state; `None` while it is sealed. Each look is two calls of the system, so a request has one.
+/// The vault and its newest state; `None` while it is sealed. Each look is two calls of the system, so a request has one where it can.
 async fn newest(server: &Server) -> Answer<Option<(Arc<Open>, Seen)>> {
     server.keeper.open().await.map_err(|error| broken(server, &error))
 }

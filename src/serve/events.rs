@@ -118,8 +118,18 @@ impl Happening {
         self.rotations
     }
 
+    /// The same of an entry that is gone since.
+    pub fn as_deletion(self) -> Self {
+        Self { what: "deleted", is_rotation: false, ..self }
+    }
+
+    /// The same of an entry of which it was told that it is gone: it is there again.
+    pub fn as_made_again(self) -> Self {
+        if self.is_deletion() { self } else { Self { what: "created", is_rotation: false, ..self } }
+    }
+
     /// The same of an entry of which it is known that it is there, rotated so often: it is not made once more, but changed.
-    pub fn of_what_is_known(self, rotations: u64) -> Self {
+    pub fn as_change_of_known(self, rotations: u64) -> Self {
         if !self.is_creation() {
             return self;
         }

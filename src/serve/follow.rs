@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::Server;
+use super::configs::number_of;
 use super::events::Happening;
 use super::keeper::Open;
 use crate::name::EntryId;
@@ -18,6 +19,8 @@ use crate::vault::{Difference, Seen};
 const EVERY: Duration = Duration::from_secs(1);
 /// To find what is different all entries are looked at: for each moment that takes, so many go by without.
 const REST: u32 = 20;
+/// Of how many entries that requests made or changed it is seen whether they went before the next look.
+const SINCE: usize = 65_536;
 /// How long it is remembered at least what was told.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
@@ -29,9 +32,11 @@ pub struct Follow(Mutex<State>);
 struct State {
     /// Up to which state of which opening of the vault everything was told; `None` while nobody listens.
     base: Option<(u64, Seen)>,
-    /// What was told lately, and before that.
+    /// What was told lately, and what in the time before that; the older goes when its turn comes.
     told: [Told; 2],
     turned: Option<Instant>,
+    /// What requests told of entries that are there, since the last look: what goes again before the next is in neither of both states.
+    since: Vec<Happening>,
     rests_until: Option<Instant>,
 }
 
@@ -47,10 +52,10 @@ struct Told {
 /// What was told last of an entry.
 #[derive(Clone, Copy)]
 enum Last {
-    /// It is there, and was rotated so often.
-    There { rotations: u64 },
-    /// It is gone, which a look at the file found as well, or not yet.
-    Gone { is_found: bool },
+    /// It is there, at this version, and was rotated so often.
+    There { version: u64, rotations: u64 },
+    /// It is gone, as it was at this time. `is_found`: a look at the file has seen that.
+    Gone { time: u64, is_found: bool },
 }
 
 /// Who tells what happened.
@@ -63,6 +68,16 @@ pub enum By {
 }
 
 impl State {
+    /// When it is time, what was told lately becomes what was told before. Returns what goes, which may be much.
+    fn turn(&mut self) -> Option<Told> {
+        if self.turned.is_some_and(|turned| turned.elapsed() < REMEMBERED) {
+            return None;
+        }
+        self.turned = Some(Instant::now());
+        let lately = std::mem::take(&mut self.told[0]);
+        Some(std::mem::replace(&mut self.told[1], lately))
+    }
+
     /// What is to be told of this, if it was not yet.
     fn news(&mut self, happening: Happening, by: By) -> Option<Happening> {
         let entry = happening.entry();
@@ -70,23 +85,34 @@ impl State {
         let is_deletion = happening.is_deletion();
         let state = (!is_deletion).then(|| happening.state());
         let is_new = state.is_some_and(|state| !self.told[1].states.contains(&state) && self.told[0].states.insert(state));
+        let (_, version, time) = happening.state();
         let is_news = match (last, by) {
             (None, _) => true,
-            (Some(Last::There { .. }), _) => is_deletion || is_new,
-            // What a request changed before it went; unless it came back.
-            (Some(Last::Gone { .. }), By::Request) => happening.is_creation(),
-            // A look that began before it went finds it still; one that found before that it was gone finds that it came back.
-            (Some(Last::Gone { is_found }), By::Look) => is_found && !is_deletion,
+            (Some(Last::There { .. }), _) if is_deletion => true,
+            // Requests that were committed one after the other may come the other way round: whoever listens ends with the newest.
+            (Some(Last::There { version: told, .. }), By::Request) => is_new && version >= told,
+            (Some(Last::There { .. }), By::Look) => is_new,
+            // What a request changed before it went; unless it came back since.
+            (Some(Last::Gone { time: then, .. }), By::Request) => happening.is_creation() && time > then,
+            // A look that began before it went finds it still; one that saw before that it was gone finds that it came back.
+            (Some(Last::Gone { time: then, is_found }), By::Look) => !is_deletion && (is_found || time > then),
         };
-        let was_found = matches!(last, Some(Last::Gone { is_found: true }));
         if is_deletion {
-            self.told[0].last.insert(entry, Last::Gone { is_found: was_found || by == By::Look });
+            let (then, was_found) = match last {
+                Some(Last::Gone { time, is_found }) => (time, is_found),
+                _ => (time, false),
+            };
+            self.told[0].last.insert(entry, Last::Gone { time: then.max(time), is_found: was_found || by == By::Look });
         } else if is_news {
-            self.told[0].last.insert(entry, Last::There { rotations: happening.rotations() });
+            self.told[0].last.insert(entry, Last::There { version, rotations: happening.rotations() });
+            if by == By::Request && self.since.len() < SINCE {
+                self.since.push(happening.clone());
+            }
         }
         is_news.then(|| match last {
-            Some(Last::There { rotations }) => happening.of_what_is_known(rotations),
-            _ => happening,
+            Some(Last::There { rotations, .. }) => happening.as_change_of_known(rotations),
+            Some(Last::Gone { .. }) => happening.as_made_again(),
+            None => happening,
         })
     }
 }
@@ -113,7 +139,8 @@ impl Follow {
     }
 
     fn end(&self) {
-        *self.state() = State::default();
+        let old = std::mem::take(&mut *self.state());
+        drop(old);
     }
 }
 
@@ -138,13 +165,26 @@ pub async fn follow(server: Arc<Server>) {
 }
 
 fn look(server: &Server) {
+    // Before the look: what is told later may be newer than what it sees.
+    let mut since = std::mem::take(&mut server.follow.state().since);
     // Requests say it if the file cannot be read.
-    let Ok(Some((open, seen))) = server.keeper.open_here() else { return };
+    let opened = server.keeper.open_here();
+    let Ok(Some((open, seen))) = opened else {
+        server.follow.state().since.append(&mut since);
+        return;
+    };
     let base = {
         let mut state = server.follow.state();
         match &state.base {
             Some((generation, base)) if *generation == open.generation => {
-                if base.is_same(&seen) || state.rests_until.is_some_and(|until| until > Instant::now()) {
+                if base.is_same(&seen) {
+                    let old = state.turn();
+                    drop(state);
+                    drop(old);
+                    return;
+                }
+                if state.rests_until.is_some_and(|until| until > Instant::now()) {
+                    state.since.append(&mut since);
                     return;
                 }
                 base.clone()
@@ -169,18 +209,27 @@ fn look(server: &Server) {
         server.tell_by(happening, By::Look);
         Ok(Walk::Continue(()))
     });
+    let found = found.and_then(|()| {
+        for told in since {
+            let (number, id) = told.entry();
+            let is_there = open.vault.entry_at(&seen, &id)?.is_some_and(|entry| number_of(entry.uid()) == number);
+            if !is_there {
+                server.tell_by(told.as_deletion(), By::Look);
+            }
+        }
+        Ok(())
+    });
     let mut state = server.follow.state();
-    let now = Instant::now();
-    state.rests_until = Some(now + began.elapsed() * REST);
+    state.rests_until = Some(Instant::now() + began.elapsed() * REST);
     // A state that cannot be read any more is left behind: somebody may have copied another file over it.
     if let Err(error) = found {
         server.lines.error(&error);
     }
     state.base = Some((open.generation, seen));
-    if state.turned.is_none_or(|turned| turned.elapsed() >= REMEMBERED) {
-        state.turned = Some(now);
-        state.told[1] = std::mem::take(&mut state.told[0]);
-    }
+    let old = state.turn();
+    // Whoever tells something need not wait for that.
+    drop(state);
+    drop(old);
 }
 
 #[cfg(test)]
@@ -301,12 +350,17 @@ mod tests {
         scene.look();
         scene.server.tell(Happening::updated(&second));
         scene.told(&[("created", "k", 1), ("updated", "k", 2)]);
-        // The same where nothing was told before the look: one of both was an update.
+        // Where nothing was told before the look, the newest state is all there is to tell.
         let (first, second) = (scene.set("l"), scene.set("l"));
         scene.look();
         scene.server.tell(Happening::created(&first));
         scene.server.tell(Happening::updated(&second));
-        scene.told(&[("created", "l", 2), ("updated", "l", 1)]);
+        scene.told(&[("created", "l", 2)]);
+        // Nor is an older one told behind it.
+        let (second, third) = (scene.set("l"), scene.set("l"));
+        scene.server.tell(Happening::updated(&third));
+        scene.server.tell(Happening::updated(&second));
+        scene.told(&[("updated", "l", 4)]);
         // And what is told of a rotation is one.
         let (first, second) = (scene.set("m"), scene.write("m", |value| Write::rotation(value, Kind::Bytes, 0)));
         scene.server.tell(Happening::created(&first));
@@ -334,6 +388,20 @@ mod tests {
         scene.server.tell(Happening::deleted(&second));
         scene.look();
         scene.told(&[("updated", "k", 2), ("deleted", "k", 2)]);
+        // Also if it comes and goes between two looks.
+        let entry = scene.set("n");
+        scene.server.tell(Happening::created(&entry));
+        scene.remove("n");
+        scene.look();
+        scene.look();
+        scene.told(&[("created", "n", 1), ("deleted", "n", 1)]);
+        // Nor is it made after it went, if its requests come the other way round.
+        let entry = scene.set("o");
+        scene.remove("o");
+        scene.server.tell(Happening::deleted(&entry));
+        scene.server.tell(Happening::created(&entry));
+        scene.look();
+        scene.told(&[("deleted", "o", 1)]);
         // Nor is it changed once it is told that it went.
         let second = change(&mut scene);
         scene.look();
@@ -367,6 +435,14 @@ mod tests {
         scene.rename("m", "a");
         scene.look();
         scene.told(&[("created", "a", 1), ("deleted", "m", 1)]);
+        // Back, before a look has seen that it was gone.
+        let old = scene.server.keeper.current().unwrap().vault.entry(&plain("a")).unwrap().unwrap();
+        let new = scene.rename("a", "m");
+        scene.server.tell(Happening::deleted(&old));
+        scene.server.tell(Happening::created(&new));
+        scene.rename("m", "a");
+        scene.look();
+        scene.told(&[("deleted", "a", 1), ("created", "m", 1), ("created", "a", 1), ("deleted", "m", 1)]);
         // What is there again is changed and goes like everything else.
         let second = scene.set("a");
         scene.server.tell(Happening::updated(&second));

@@ -355,6 +355,8 @@ impl Keeper {
         if let Some(session) = self.known(&hash) {
             return Ok(session);
         }
+        // By the keys that there are now: what others changed would cost a derivation more, and no try is counted for a file that cannot be read.
+        self.open().await.map_err(KeyRefused::Failed)?;
         let mut waiting = {
             let mut pending = self.pending();
             match pending.by_key.get(&hash) {

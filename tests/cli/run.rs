@@ -155,16 +155,21 @@ fn exit_codes_are_the_programs_own() {
 #[test]
 fn programs_are_found_as_the_system_finds_them() {
     let sandbox = filled();
+    let work = sandbox.path("work");
     for directory in ["plain", "taken/tool", "first", "second", "near"] {
-        fs::create_dir_all(sandbox.path("work").join(directory)).unwrap();
+        fs::create_dir_all(work.join(directory)).unwrap();
     }
-    fs::write(sandbox.path("work/plain/tool"), "#!/bin/sh\necho plain\n").unwrap();
+    fs::write(work.join("plain/tool"), "#!/bin/sh\necho plain\n").unwrap();
     for directory in ["first", "second", "near"] {
         sandbox.script(format!("{directory}/tool"), &format!("echo {directory} $0"));
     }
+    // What cannot be started is passed over.
+    for (name, interpreter) in [("absent", "/nonexistent/sh"), ("plain", "/dev/null")] {
+        sandbox.executable(&work.join("first").join(name), &format!("#!{interpreter}\n"));
+        sandbox.script(format!("second/{name}"), "echo second \"$API\" $0 $1");
+    }
     // Without a first line that names a shell it is for sh.
     sandbox.executable(&sandbox.path("work/second/lines"), "echo lines\n");
-    let work = sandbox.path("work");
     let path = |relative: &str| {
         let absolute = ["plain", "taken", "first", "second"].map(|directory| work.join(directory).display().to_string());
         format!("{relative}{}:{}", absolute.join(":"), std::env::var("PATH").unwrap())
@@ -176,6 +181,16 @@ fn programs_are_found_as_the_system_finds_them() {
         assert_eq!(run("", &["tool"]).ok().text(), format!("first {}\n", work.join("first/tool").display()));
         assert_eq!(run("near:", &["tool"]).ok().text(), "near near/tool\n");
         assert_eq!(run("", &["lines"]).ok().text(), "lines\n");
+        for name in ["absent", "plain"] {
+            let expected = format!("second api-secret-4 {} word\n", work.join("second").join(name).display());
+            let run = sandbox.vault(&["run", "--clean-env", mask, "--", name, "word"]).env("PATH", path(""));
+            let expected = if mask == "--mask" { expected.replace("api-secret-4", "[MASKED]") } else { expected };
+            assert_eq!(run.run().ok().text(), expected);
+            fs::remove_file(work.join("second").join(name)).unwrap();
+            let error = if name == "absent" { (127, "there is no program") } else { (126, "cannot be executed") };
+            sandbox.vault(&["run", mask, "--", name]).env("PATH", path("")).run().fails(error.0, error.1);
+            sandbox.script(format!("second/{name}"), "echo second \"$API\" $0 $1");
+        }
         // What it is called is what was typed.
         assert_eq!(run("", &["cat", "/proc/self/cmdline"]).ok().stdout, b"cat\0/proc/self/cmdline\0");
     }

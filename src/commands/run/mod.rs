@@ -114,14 +114,14 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
     ci::mask(context, args.ci, found.secrets());
     if !masked && args.files.is_none() && !args.watch {
         drop(source);
-        return Err(exec(command(&args, found, None)?));
+        return exec(&args, found);
     }
     let masking = masked.then(|| Masking { matcher: matcher(&mut found), at_terminal: args.mask });
     // Nothing can leak that nothing could be found of.
     let masking = masking.filter(|masking| args.watch || !masking.matcher.is_empty());
     if masking.is_none() && args.files.is_none() && !args.watch {
         drop(source);
-        return Err(exec(command(&args, found, None)?));
+        return exec(&args, found);
     }
     // A key is kept only for what is still to be read, and nothing of it on the stack, from which what starts now may take it over.
     let source = args.watch.then_some(source);
@@ -132,7 +132,7 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
     let mut files = args.files.map(Files::new).transpose()?;
     let mut resident = Resident::new(masking).map_err(|error| Error::io("prepare for the program", &error))?;
     loop {
-        let program = command(&args, found, files.as_mut())?;
+        let program = command(&args, None, found, files.as_mut())?;
         let (name, mut seen) = (program.get_program().to_owned(), source.as_ref().and_then(revision));
         let mut next = None;
         let mut changed = || {
@@ -211,20 +211,24 @@ fn revision(source: &Source) -> Option<crate::store::Revision> {
 /// What is passed on with --clean-env.
 const KEPT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG"];
 
-fn command(args: &RunArgs, found: Variables, mut files: Option<&mut Files>) -> Result<Command> {
-    let mut command = match &args.shell {
-        Some(text) => {
-            let mut command = Command::new("sh");
-            command.arg("-c").arg(text).arg("sh").args(&args.command);
-            command
-        }
-        None => {
-            let (program, arguments) = args.command.split_first().ok_or_else(|| Error::usage("there is no program behind --"))?;
-            let mut command = process::on_path(program).map_or_else(|| Command::new(program), Command::new);
-            command.arg0(program).args(arguments);
-            command
-        }
-    };
+/// The name of the program, and its arguments.
+fn words(args: &RunArgs) -> Result<(&OsStr, &[OsString])> {
+    match (&args.shell, args.command.split_first()) {
+        (Some(_), _) => Ok((OsStr::new("sh"), &args.command)),
+        (None, Some((program, arguments))) => Ok((program, arguments)),
+        (None, None) => Err(Error::usage("there is no program behind --")),
+    }
+}
+
+/// The program with what it is given. `file`: where it is, if that is known already.
+fn command(args: &RunArgs, file: Option<PathBuf>, found: Variables, mut files: Option<&mut Files>) -> Result<Command> {
+    let (program, arguments) = words(args)?;
+    let mut command = Command::new(file.as_deref().map_or(program, Path::as_os_str));
+    command.arg0(program);
+    if let Some(text) = &args.shell {
+        command.arg("-c").arg(text).arg("sh");
+    }
+    command.args(arguments);
     if args.clean_env {
         command.env_clear();
         let kept = |name: &OsStr| name.to_str().is_some_and(|name| KEPT.contains(&name) || name.starts_with("LC_"));
@@ -257,10 +261,27 @@ fn command(args: &RunArgs, found: Variables, mut files: Option<&mut Files>) -> R
 }
 
 /// Becomes the program. It returns only if that is not possible.
-fn exec(mut command: Command) -> Error {
+fn exec(args: &RunArgs, found: Variables) -> Result<u8> {
+    let (program, _) = words(args)?;
+    let mut command = command(args, process::on_path(program), found, None)?;
     process::start_as_started(&mut command);
-    let error = command.exec();
-    cannot_start(command.get_program(), &error)
+    let mut error = command.exec();
+    if command.get_program() != program && [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) {
+        let mut search = Command::new(program);
+        search.args(command.get_args());
+        if args.clean_env {
+            search.env_clear();
+        }
+        for (name, value) in command.get_envs() {
+            match value {
+                Some(value) => search.env(name, value),
+                None => search.env_remove(name),
+            };
+        }
+        process::start_as_started(&mut search);
+        error = search.exec();
+    }
+    Err(cannot_start(program, &error))
 }
 
 fn cannot_start(program: &OsStr, error: &io::Error) -> Error {

@@ -127,7 +127,7 @@ pub fn find(context: &mut Context, source: &Source, args: &RunArgs, masked: bool
 }
 
 fn value_of(secret: SecretValue) -> Value {
-    Value { bytes: secret.into_bytes(), is_secret: true }
+    Value { bytes: secret.expose_owned(), is_secret: true }
 }
 
 struct Finder<'a> {

@@ -62,6 +62,8 @@ pub(super) struct Timed<S> {
     stream: S,
     /// What was read and not handed on.
     beginning: Option<Beginning>,
+    /// What came of reading on after it, for whoever reads next.
+    failed: Option<io::Error>,
     /// Until when the client has to take something of what is sent; `None` while it does.
     stalled: Option<Pin<Box<Sleep>>>,
     /// How long it may take that.
@@ -105,7 +107,7 @@ impl Idle {
 impl<S> Timed<S> {
     /// Each piece of what is sent must be taken in this time.
     pub(super) fn new(stream: S, beginning: Beginning, limit: Duration) -> Self {
-        Self { stream, beginning: Some(beginning), stalled: None, limit, idle: None }
+        Self { stream, beginning: Some(beginning), failed: None, stalled: None, limit, idle: None }
     }
 
     /// If nothing is said for so long, somebody is told; if it then takes as long again, reading fails.
@@ -135,10 +137,17 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
         if let Some(beginning) = &mut this.beginning {
             if beginning.give(buffer) {
                 this.beginning = None;
-                // With what has come behind it: HTTP/1.1 would ask for a second buffer for the rest. What fails now is gone by the next time as well.
-                let _ = Pin::new(&mut this.stream).poll_read(context, buffer);
+                // With what has come after it: hyper makes room for a whole buffer more before it reads the rest of a head.
+                if buffer.remaining() > 0
+                    && let Poll::Ready(Err(error)) = Pin::new(&mut this.stream).poll_read(context, buffer)
+                {
+                    this.failed = Some(error);
+                }
             }
             return Poll::Ready(Ok(()));
+        }
+        if let Some(error) = this.failed.take() {
+            return Poll::Ready(Err(error));
         }
         let read = Pin::new(&mut this.stream).poll_read(context, buffer);
         let Some(idle) = &mut this.idle else { return read };

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 pub struct NewUserBody {
     #[schema(min_length = 1, max_length = 255)]
     username: String,
-    #[schema(max_length = 254, format = Email)]
+    #[schema(max_length = 254, format = IdnEmail)]
     email: String,
     /// At least 8 characters, one of them an ASCII upper-case letter, one a digit, and one of `!@#$%^&*(),.?":{}|<>`.
     #[schema(min_length = 8, max_length = 1024)]
@@ -32,7 +32,7 @@ pub enum RoleName {
 pub struct NewUserOfRole {
     #[schema(min_length = 1, max_length = 255)]
     username: String,
-    #[schema(max_length = 254, format = Email)]
+    #[schema(max_length = 254, format = IdnEmail)]
     email: String,
     #[schema(min_length = 8, max_length = 1024)]
     password: String,
@@ -129,7 +129,7 @@ pub struct RecoveryCodes {
 #[derive(ToSchema)]
 pub struct Account {
     username: String,
-    #[schema(format = Email)]
+    /// Empty if they have none.
     email: String,
     role: RoleName,
     #[schema(format = DateTime)]
@@ -144,7 +144,7 @@ pub struct Account {
 #[derive(ToSchema)]
 pub struct UserView {
     username: String,
-    #[schema(format = Email)]
+    /// Empty if they have none.
     email: String,
     role: RoleName,
     #[schema(format = DateTime)]
