@@ -20,7 +20,7 @@ fn send(process: impl ToString, signal: &str) {
 }
 
 /// The state of a process: R, S, T, or nothing when it is gone.
-fn state(process: &str) -> String {
+pub fn state(process: &str) -> String {
     let status = std::fs::read_to_string(Path::new("/proc").join(process).join("status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("State:"));
     line.map(|line| line.trim()[..1].to_owned()).unwrap_or_default()

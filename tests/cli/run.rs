@@ -317,7 +317,7 @@ fn started(child: &mut Child) -> BufReader<std::process::ChildStdout> {
     lines
 }
 
-fn signal(child: &Child, name: &str) {
+pub fn signal(child: &Child, name: &str) {
     Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status().unwrap();
 }
 
@@ -380,6 +380,24 @@ fn a_change_of_the_vault_starts_the_program_anew() {
     assert_eq!(lines.next().unwrap(), "api-secret-5");
     signal(&child, "TERM");
     assert_eq!(code(child.wait().unwrap()), 143);
+}
+
+#[test]
+fn a_change_while_the_program_is_ended_for_the_one_before_is_seen() {
+    let sandbox = filled();
+    let script = "trap 'touch ending; until test -e changed; do sleep 0.05; done; exit' TERM
+        echo $API; for i in $(seq 600); do sleep 0.1; done";
+    let options = ["run", "--no-mask", "--watch", "--only", "api", "--", "sh", "-c", script];
+    let mut child = sandbox.vault(&options).spawn();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    assert_eq!(lines.next().unwrap(), "api-secret-4");
+    sandbox.set("api", "api-secret-5");
+    wait_until("the end of the program", || sandbox.path("work/ending").exists());
+    sandbox.set("api", "api-secret-6");
+    sandbox.write("changed", "");
+    assert_eq!(lines.find(|line| line != "api-secret-5").as_deref(), Some("api-secret-6"));
+    signal(&child, "TERM");
+    assert_eq!(code(child.wait().unwrap()), 0);
 }
 
 /// A terminal of its own by way of tmux; skipped where it is not.

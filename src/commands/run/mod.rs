@@ -104,6 +104,8 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
         context.stays();
     }
     context.about(source.vault(), Action::Run, None)?;
+    // Looked at before it is read: what changes meanwhile is seen the next time.
+    let mut seen = if args.watch { revision(&source) } else { None };
     let mut found = variables::find(context, &source, &args, masked)?;
     record(context, &source, &args, &mut found)?;
     // Where the program takes the place of this one, nothing runs afterwards.
@@ -133,7 +135,7 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
     let mut resident = Resident::new(masking).map_err(|error| Error::io("prepare for the program", &error))?;
     loop {
         let program = command(&args, None, found, files.as_mut())?;
-        let (name, mut seen) = (program.get_program().to_owned(), source.as_ref().and_then(revision));
+        let name = program.get_program().to_owned();
         let mut next = None;
         let mut changed = || {
             let Some(source) = &source else { return false };
