@@ -85,7 +85,11 @@ pub fn is_there() -> bool {
 /// If it cannot be told, or stays.
 pub fn stop() -> io::Result<bool> {
     let Some(stream) = connect()? else { return Ok(false) };
-    rustix::process::kill_process(process::peer(&stream)?.process()?, rustix::process::Signal::TERM)?;
+    match rustix::process::kill_process(process::peer(&stream)?.process()?, rustix::process::Signal::TERM) {
+        // It has ended by itself meanwhile.
+        Err(rustix::io::Errno::SRCH) => {}
+        other => other?,
+    }
     drop(stream);
     let deadline = Instant::now() + START;
     while connect()?.is_some() {

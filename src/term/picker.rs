@@ -126,7 +126,8 @@ fn rank(query: &[char], name: &str) -> Option<(usize, u8, usize)> {
     best.min().map(|(between, place)| (between, place, letters.len()))
 }
 
-/// While this lives the terminal shows nothing of what is typed between two keys, and hands it over at once.
+/// While this lives the terminal shows nothing of what is typed between two keys, and hands it over at once: a ^C as well, which is a key here and would
+/// interrupt between two.
 struct Quiet {
     terminal: File,
     modes: Termios,
@@ -137,7 +138,7 @@ impl Quiet {
         let terminal = File::open("/dev/tty")?;
         let modes = tcgetattr(&terminal)?;
         let mut quiet = modes.clone();
-        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON);
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ICANON | LocalModes::ISIG);
         tcsetattr(&terminal, OptionalActions::Now, &quiet)?;
         Ok(Self { terminal, modes })
     }
