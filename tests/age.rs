@@ -181,7 +181,9 @@ fn plugin_slots_and_backups(program: &str) {
     let Some(place) = Place::with(&format!("plugin-{program}"), &[program]) else { return };
     std::fs::create_dir_all(place.0.join(".config/vault")).unwrap();
     place.write(".config/vault/config.toml", b"plugins = [\"test\"]\n");
-    std::fs::copy(key("age-plugin-test"), place.0.join("age-plugin-test")).unwrap();
+    // By another process: what this one has open for writing can be open in one that a test beside this is about to start, and cannot be executed then.
+    let copied = Command::new("cp").arg(key("age-plugin-test")).arg(place.0.join("age-plugin-test")).status();
+    assert!(copied.unwrap().success());
     let hrp = |text: &str| bech32::Hrp::parse(text).unwrap();
     let recipient = bech32::encode_lower::<bech32::Bech32>(hrp("age1test"), &[1; 5]).unwrap();
     place.write("own", bech32::encode_upper::<bech32::Bech32>(hrp("age-plugin-test-"), &[1; 5]).unwrap().as_bytes());

@@ -707,7 +707,7 @@ fn threads_that_append_at_once_leave_one_chain() {
 #[test]
 fn a_kept_log_is_synced_when_it_is_time_and_follows_a_pruned_one() {
     let place = Place::new();
-    let seconds = Duration::from_secs(3);
+    let seconds = Duration::from_secs(10);
     let mut log = Log::new(Settings { sync: Sync::Every(seconds), ..place.settings() }, keys(1));
     log.append(1, &actor(), &[event(1)]).unwrap();
     let (began, later) = (Instant::now(), log.sync_later().unwrap());

@@ -258,7 +258,7 @@ fn on_demand_keeps_what_was_typed_once_it_was_verified() {
 #[test]
 fn a_place_that_was_cleared_away_makes_room_for_another_agent() {
     let sandbox = scene();
-    unlock(&sandbox, &["--ttl", "8s"]);
+    unlock(&sandbox, &["--ttl", "15s"]);
     let [first] = agents(&sandbox)[..] else { panic!("one agent") };
     fs::remove_dir_all(sandbox.path("runtime/vault")).unwrap();
     unlock(&sandbox, &[]);
@@ -436,19 +436,26 @@ fn it_is_private_keeps_no_stream_and_no_variable_of_the_caller() {
         (0o700, 0o600, 0o600)
     );
     let [agent] = agents(&sandbox)[..] else { panic!("one agent") };
-    let environment = fs::read(format!("/proc/{agent}/environ")).unwrap();
-    assert!(
-        !environment.windows(6).any(|part| part == b"canary" || part == b"VAULT_"),
-        "{}",
-        String::from_utf8_lossy(&environment)
-    );
-    assert_eq!(fs::read_link(format!("/proc/{agent}/cwd")).unwrap(), Path::new("/"));
-    for fd in 0..3 {
-        assert_eq!(fs::read_link(format!("/proc/{agent}/fd/{fd}")).unwrap(), Path::new("/dev/null"));
+    // Of what may not be looked into, root alone is told.
+    if is_root() {
+        let environment = fs::read(format!("/proc/{agent}/environ")).unwrap();
+        assert!(
+            !environment.windows(6).any(|part| part == b"canary" || part == b"VAULT_"),
+            "{}",
+            String::from_utf8_lossy(&environment)
+        );
+        assert_eq!(fs::read_link(format!("/proc/{agent}/cwd")).unwrap(), Path::new("/"));
+        for fd in 0..3 {
+            assert_eq!(fs::read_link(format!("/proc/{agent}/fd/{fd}")).unwrap(), Path::new("/dev/null"));
+        }
+        // A connection may go between the listing and a look at it; a file of the caller would stay.
+        let open = fs::read_dir(format!("/proc/{agent}/fd")).unwrap();
+        let open = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+        let open: Vec<_> = open.filter(|target| target.starts_with(sandbox.path("work"))).collect();
+        assert!(open.is_empty(), "it holds files of its caller: {open:?}");
+    } else {
+        eprintln!("skipped: what an agent has open is for root to see");
     }
-    let open = fs::read_dir(format!("/proc/{agent}/fd")).unwrap().map(|entry| fs::read_link(entry.unwrap().path()).unwrap());
-    let open: Vec<_> = open.filter(|target| target.starts_with(sandbox.path("work"))).collect();
-    assert!(open.is_empty(), "it holds files of its caller: {open:?}");
     let limits = fs::read_to_string(format!("/proc/{agent}/limits")).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().rev().nth(1), Some("0"), "{core}");
@@ -492,6 +499,20 @@ fn say(stream: &mut UnixStream, bytes: &[u8]) -> Option<Answer> {
     Some(Answer::read(&map).unwrap())
 }
 
+/// Has a talk on a connection of its own. An agent ends one on which nothing comes for a second: where this side took that long, the talk begins anew.
+#[track_caller]
+fn talk(sandbox: &Sandbox, attempt: impl Fn(&mut UnixStream) -> Option<()>) {
+    for _ in 0..5 {
+        let start = Instant::now();
+        if attempt(&mut connect(sandbox)).is_some() {
+            return;
+        }
+        // Its clock counts whole milliseconds.
+        assert!(start.elapsed() >= Duration::from_millis(999), "it ended the connection after {:?}", start.elapsed());
+    }
+    panic!("no talk came to its end within a second");
+}
+
 #[test]
 fn frames_that_are_none_end_their_connection_and_no_other() {
     let sandbox = scene();
@@ -501,22 +522,30 @@ fn frames_that_are_none_end_their_connection_and_no_other() {
     for length in [0, MAX as u32 + 1, u32::MAX] {
         assert!(say(&mut connect(&sandbox), &length.to_le_bytes()).is_none(), "{length}");
     }
-    let mut steady = connect(&sandbox);
-    assert!(matches!(say(&mut steady, &list), Some(Answer::Held(held)) if held.len() == 1));
-    assert!(matches!(say(&mut steady, &[3, 0, 0, 0, 1, 2, 3]), Some(Answer::Refused)));
-    assert!(matches!(say(&mut steady, &list), Some(Answer::Held(_))), "the connection goes on");
+    talk(&sandbox, |steady| {
+        assert!(matches!(say(steady, &list)?, Answer::Held(held) if held.len() == 1));
+        assert!(matches!(say(steady, &[3, 0, 0, 0, 1, 2, 3])?, Answer::Refused));
+        // The connection goes on.
+        assert!(matches!(say(steady, &list)?, Answer::Held(_)));
+        Some(())
+    });
     // Half a frame, byte by byte, and then nothing: it is not waited for.
     let start = Instant::now();
     let mut half = connect(&sandbox);
     for byte in &list[..list.len() - 1] {
-        half.write_all(&[*byte]).unwrap();
+        // It may have had enough before the last one.
+        if half.write_all(&[*byte]).is_err() {
+            break;
+        }
     }
     assert_eq!(half.read(&mut [0]).unwrap_or(0), 0);
     assert!(start.elapsed() >= Duration::from_secs(1) && start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     // Two requests in one write are two answers.
-    let mut two = connect(&sandbox);
-    two.write_all(&[list.as_slice(), &list].concat()).unwrap();
-    assert!(say(&mut two, &[]).is_some() && say(&mut two, &[]).is_some());
+    talk(&sandbox, |two| {
+        two.write_all(&[list.as_slice(), &list].concat()).ok()?;
+        say(two, &[])?;
+        say(two, &[]).map(drop)
+    });
     // More silent connections than it serves at once: they make others wait, not fail. Waiting has an end, which is a second away, and that far can a
     // machine fall behind that is busy with other things.
     let is_answered = || {
@@ -527,6 +556,8 @@ fn frames_that_are_none_end_their_connection_and_no_other() {
     for _ in 0..10_000 {
         drop(connect(&sandbox));
     }
+    // Who connects as this does waits for a place in the queue; a command passes over an agent whose queue is full.
+    talk(&sandbox, |last| say(last, &list).map(drop));
     assert_eq!(sandbox.get("a"), b"value");
 }
 

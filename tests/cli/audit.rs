@@ -942,7 +942,7 @@ fn a_run_that_stays_makes_its_record_durable_in_its_time() {
     sandbox.set("a", canary());
     let names = "trace=fdatasync,fsync,nanosleep,clock_nanosleep";
     let run = |seconds: &str| calls(&sandbox, names, &["run", "--only", "a", "--mask", "--", "sleep", seconds]);
-    let Some((stayed, _)) = run("3") else { return };
+    let Some((stayed, _)) = run("10") else { return };
     let durable = stayed.lines().find(|line| line.contains("sync(") && line.contains(".audit>"));
     let (thread, _) = durable.unwrap_or_else(|| panic!("{stayed}")).split_once(' ').unwrap();
     // A tenth of a second, where nothing else is said; the one who does it waits for that.

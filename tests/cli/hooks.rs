@@ -181,7 +181,7 @@ fn a_hook_that_fails_is_told_of_and_changes_nothing() {
 
 #[test]
 fn a_hook_that_hangs_is_waited_for_once() {
-    let sandbox = with(&[("on = ['rm']\ntimeout = '5s'", "echo x >> $HOME/told; sleep 60")]);
+    let sandbox = with(&[("on = ['rm']\ntimeout = '15s'", "echo x >> $HOME/told; sleep 60")]);
     for name in ["a", "b", "c"] {
         sandbox.set(name, "v");
     }

@@ -243,7 +243,9 @@ fn output_that_cannot_be_written_is_an_error() {
 #[test]
 fn what_stays_in_the_background_is_not_waited_for_without_end() {
     let sandbox = filled();
-    let script = "(while :; do echo tick; sleep 0.2; done) & echo \"pid $!.\"; exit 6";
+    // It has begun before the program ends: of one that does not print in a second nothing is waited for.
+    let script = "(while :; do echo tick; touch ticked; sleep 0.2; done) & echo \"pid $!.\"
+        until test -e ticked; do sleep 0.05; done; exit 6";
     let start = Instant::now();
     let out = sandbox.vault(&["run", "--only", "api", "--", "sh", "-c", script]).run().ends(6);
     assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());

@@ -74,8 +74,8 @@ fn what_is_not_verified_is_rolled_back() {
         (&["--apply", APPLY, "--verify", "test $(cat service) = old", "--rollback", "cat <&3 > service; exit 1"], "verify ended"),
         (&["--apply", "exit 3", "--rollback", "cat <&3 > service"], "apply ended with exit code 3"),
         (
-            &["--apply", "cat <&3 > service; test $VAULT_ROTATE_PHASE = rollback || sleep 60", "--timeout", "8s"],
-            "apply took longer than 8 s",
+            &["--apply", "cat <&3 > service; test $VAULT_ROTATE_PHASE = rollback || sleep 60", "--timeout", "20s"],
+            "apply took longer than 20 s",
         ),
         (&["--apply", "no-such-program", "--verify", VERIFY], "apply ended with exit code 127"),
     ] {
