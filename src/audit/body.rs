@@ -40,16 +40,17 @@ pub(super) fn encode(time: u64, actor: &Actor, event: &Event) -> Zeroizing<Vec<u
     ];
     let others = [event.uid.is_some(), event.version.is_some(), pid.is_some()];
     let count = 4 + texts.iter().filter(|(_, text)| text.is_some()).count() + others.iter().filter(|there| **there).count();
-    let text = |e: &mut Writer<'_>, wanted: u8| -> Written {
-        if let Some((key, Some(text))) = texts.iter().find(|(key, _)| *key == wanted) {
-            e.u8(*key)?.str(text)?;
+    let texts_of = |e: &mut Writer<'_>, keys: std::ops::RangeInclusive<u8>| -> Written {
+        for (key, text) in texts.iter().filter(|(key, _)| keys.contains(key)) {
+            if let Some(text) = text {
+                e.u8(*key)?.str(text)?;
+            }
         }
         Ok(())
     };
     cbor::encode(256, |e| {
         e.map(count as u64)?.u8(0)?.u64(time)?.u8(1)?.str(event.action.word())?.u8(2)?.str(event.status.word())?;
-        text(e, 3)?;
-        text(e, 4)?;
+        texts_of(e, 3..=4)?;
         if let Some(uid) = &event.uid {
             e.u8(5)?.bytes(uid)?;
         }
@@ -57,12 +58,11 @@ pub(super) fn encode(time: u64, actor: &Actor, event: &Event) -> Zeroizing<Vec<u
             e.u8(6)?.u64(version)?;
         }
         e.u8(7)?.str(actor.source.word())?;
-        text(e, 8)?;
-        text(e, 9)?;
+        texts_of(e, 8..=9)?;
         if let Some(pid) = pid {
             e.u8(10)?.u64(pid)?;
         }
-        (11..=17).try_for_each(|key| text(e, key))
+        texts_of(e, 11..=17)
     })
 }
 

@@ -9,8 +9,6 @@
 //! A string is given as it is, null as the empty string, a number or boolean as it is written.
 //! An empty object or array is a leaf too, and is given as JSON, so that nothing vanishes.
 
-use std::collections::HashMap;
-
 use zeroize::Zeroizing;
 
 use super::error::Error;
@@ -82,6 +80,7 @@ fn texts(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<(String, Zeroiz
 fn found(rows: &[Row], prefix: &str, holds: Holds) -> Result<Vec<Data>, Error> {
     let mut found = Found::new(holds);
     found.add_all(rows, prefix)?;
+    found.refuse_collisions()?;
     Ok(found.variables)
 }
 
@@ -96,16 +95,16 @@ fn spelled(name: &str) -> String {
 
 struct Found<'r> {
     holds: Holds,
-    /// Whether nothing else is wanted: the bytes are empty, and nobody is told of two of one name.
+    /// Whether the bytes are not wanted; they are empty then.
     only_names: bool,
     variables: Vec<Data>,
-    /// Which entry and path to a leaf each variable is of.
-    owners: HashMap<String, (&'r Row, String)>,
+    /// Which entry and path to a leaf each of them is of.
+    owners: Vec<(&'r Row, String)>,
 }
 
 impl<'r> Found<'r> {
     fn new(holds: Holds) -> Self {
-        Self { holds, only_names: false, variables: Vec::new(), owners: HashMap::new() }
+        Self { holds, only_names: false, variables: Vec::new(), owners: Vec::new() }
     }
 
     fn add_all(&mut self, rows: &'r [Row], prefix: &str) -> Result<(), Error> {
@@ -169,16 +168,21 @@ impl<'r> Found<'r> {
         if variable.is_empty() || variable.starts_with(|first: char| first.is_ascii_digit()) {
             return Err(Error::VariableName { entry: owner(row, path), variable });
         }
-        if self.only_names {
-            self.variables.push((variable, Zeroizing::default()));
-            return Ok(());
-        }
-        let taken = self.owners.insert(variable.clone(), (row, path.to_owned()));
-        if let Some((other, other_path)) = taken {
-            return Err(Error::Collision { variable, first: owner(other, &other_path), second: owner(row, path) });
-        }
+        let value = if self.only_names { &[] } else { value };
         self.variables.push((variable, Zeroizing::new(value.to_vec())));
+        self.owners.push((row, path.to_owned()));
         Ok(())
+    }
+
+    /// No two may have one name. Of several such the first is told of.
+    fn refuse_collisions(&self) -> Result<(), Error> {
+        let name = |index: usize| self.variables[index].0.as_str();
+        let mut order: Vec<usize> = (0..self.variables.len()).collect();
+        order.sort_unstable_by_key(|index| (name(*index), *index));
+        let collides = |pair: &[usize]| (name(pair[0]) == name(pair[1])).then(|| (pair[1], pair[0]));
+        let Some((second, first)) = order.windows(2).filter_map(collides).min() else { return Ok(()) };
+        let owner = |index: usize| owner(self.owners[index].0, &self.owners[index].1);
+        Err(Error::Collision { variable: name(second).to_owned(), first: owner(first), second: owner(second) })
     }
 }
 

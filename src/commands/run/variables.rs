@@ -49,6 +49,9 @@ impl Variables {
     }
 }
 
+/// The name and the text of a variable of an entry.
+type Named = (String, Zeroizing<String>);
+
 /// Who asks for a variable.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum By {
@@ -91,11 +94,11 @@ pub fn find(context: &mut Context, source: &Source, args: &RunArgs, masked: bool
             rows.push(row(source, &held)?);
             finder.found.events.push(Event::new(Action::Run).entry(entry));
         }
-        finder.add_rows(rows, prefix, args.files.is_some())?;
+        finder.add_rows(rows, None, prefix, args.files.is_some())?;
     } else if category.is_some() || !named_otherwise {
-        let rows =
-            finder.whatever_fits(&entries(source, environment.as_ref(), category.as_ref())?, prefix, args.files.is_some())?;
-        finder.add_rows(rows, prefix, args.files.is_some())?;
+        let entries = entries(source, environment.as_ref(), category.as_ref())?;
+        let (rows, named) = finder.whatever_fits(&entries, prefix, args.files.is_some())?;
+        finder.add_rows(rows, named, prefix, args.files.is_some())?;
     }
     for (name, text) in &table.variables {
         finder.add_text(name, text.as_bytes())?;
@@ -164,10 +167,11 @@ impl Finder<'_> {
         Ok(())
     }
 
-    fn add_rows(&mut self, rows: Vec<Row>, prefix: &str, files: bool) -> Result<()> {
+    /// Adds the variables of rows. `named`: what they are, if that is known.
+    fn add_rows(&mut self, rows: Vec<Row>, named: Option<Vec<Named>>, prefix: &str, files: bool) -> Result<()> {
         // A file takes any bytes; a variable of the same name keeps its place in the rules for names.
         let mut bytes = HashMap::new();
-        let mut named = Vec::with_capacity(rows.len());
+        let mut texts = Vec::with_capacity(rows.len());
         for mut row in rows {
             if self.masked {
                 self.found.units.add(&row.name, &SecretValue::new(row.value.clone()), row.kind);
@@ -179,9 +183,10 @@ impl Finder<'_> {
                 let names = interchange::names(&row, prefix).map_err(|error| text_error(&error))?;
                 bytes.extend(names.into_iter().map(|name| (name, value.clone())));
             }
-            named.push(row);
+            texts.push(row);
         }
-        for (name, mut value) in variables(&named, prefix).map_err(|error| text_error(&error))? {
+        let named = named.map_or_else(|| variables(&texts, prefix), Ok).map_err(|error| text_error(&error))?;
+        for (name, mut value) in named {
             let text = Zeroizing::new(std::mem::take(&mut *value).into_bytes());
             let bytes = bytes.remove(&name).unwrap_or(text);
             self.add(&name, Value { bytes, is_secret: true }, By::Others)?;
@@ -189,9 +194,9 @@ impl Finder<'_> {
         Ok(())
     }
 
-    /// The rows of entries that nobody named one by one: what cannot be handed on is left out, and said to be.
-    fn whatever_fits(&mut self, entries: &[Held], prefix: &str, files: bool) -> Result<Vec<Row>> {
-        let mut rows = Vec::new();
+    /// The rows of entries that nobody named one by one, and their variables if all fit: what cannot be handed on is left out, and said to be.
+    fn whatever_fits(&mut self, entries: &[Held], prefix: &str, files: bool) -> Result<(Vec<Row>, Option<Vec<Named>>)> {
+        let (mut rows, mut events) = (Vec::with_capacity(entries.len()), Vec::with_capacity(entries.len()));
         let (mut expired, mut closed, mut unfit) = (0, 0, Vec::new());
         let now = self.context.time_for_reading(self.source.vault())?;
         for held in entries {
@@ -207,19 +212,30 @@ impl Finder<'_> {
                 }
                 row => row?,
             };
-            match interchange::names(&row, prefix) {
-                Ok(names) if names.iter().any(|name| is_steering(name)) => unfit.push(row.name),
-                Err(interchange::Error::Value { .. }) if files && row.kind != Kind::Json => {
-                    self.found.events.push(Event::new(Action::Run).entry(entry));
-                    rows.push(row);
-                }
-                Err(interchange::Error::Value { .. } | interchange::Error::VariableName { .. }) => unfit.push(row.name),
+            rows.push(row);
+            events.push(Event::new(Action::Run).entry(entry));
+        }
+        let named = variables(&rows, prefix).ok().filter(|named| !named.iter().any(|(name, _)| is_steering(name)));
+        if named.is_none() {
+            let fits = |row: &Row| match interchange::names(row, prefix) {
+                Ok(names) => !names.iter().any(|name| is_steering(name)),
+                Err(interchange::Error::Value { .. }) => files && row.kind != Kind::Json,
+                Err(interchange::Error::VariableName { .. }) => false,
                 // Other errors come again when all names are there.
-                _ => {
-                    self.found.events.push(Event::new(Action::Run).entry(entry));
-                    rows.push(row);
+                Err(_) => true,
+            };
+            let mut fitting = Vec::with_capacity(rows.len());
+            for (row, event) in rows.into_iter().zip(events) {
+                if fits(&row) {
+                    fitting.push(row);
+                    self.found.events.push(event);
+                } else {
+                    unfit.push(row.name);
                 }
             }
+            rows = fitting;
+        } else {
+            self.found.events.append(&mut events);
         }
         if expired > 0 {
             self.context.note(&format!("note: {expired} expired entries were left out (--allow-expired includes them)"));
@@ -233,7 +249,7 @@ impl Finder<'_> {
                 "note: left out, because no variable can have their name or value: {names} (--map gives another name)"
             ));
         }
-        Ok(rows)
+        Ok((rows, named))
     }
 
     /// A text of a file: a reference, or text with references in braces.
