@@ -17,7 +17,7 @@ pub use memory::{LockedMemory, Protection};
 pub use signals::{
     Signals, Undisturbed, endings, hear_signals, read_terminal_without_stop, restore_terminal_when_ended, stop_self, undisturbed,
 };
-pub use start::{UNLOCK_VARIABLES, child, end_with_this, hand_over, on_path, start_as_started, start_in_session};
+pub use start::{UNLOCK_VARIABLES, become_program, child, end_with_this, hand_over, start_as_started, start_in_session};
 pub use terminal::{is_controlling, is_in_foreground};
 pub use wiping::{Wiping, begin_wiping, wipe_registers, wipe_stack};
 

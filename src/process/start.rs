@@ -1,16 +1,21 @@
 //! Programs that this one starts: without what unlocks a vault, with what this one was started with, with secrets on descriptors, or in a session of
 //! their own on a terminal.
 
-use std::ffi::OsStr;
+#[cfg(target_os = "linux")]
+use std::ffi::{CStr, CString};
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd, RawFd};
-use std::os::unix::ffi::OsStrExt as _;
+#[cfg(target_os = "linux")]
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::process::CommandExt as _;
+#[cfg(target_os = "linux")]
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::atomic::{AtomicI32, Ordering};
 
+#[cfg(target_os = "linux")]
 use rustix::fs::{Access, access};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
@@ -39,10 +44,80 @@ pub fn child(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// Lets a command begin with what this process was started with, and not with what it ignores for itself.
+pub fn start_as_started(command: &mut Command) {
+    // SAFETY: it runs between fork and exec and makes only system calls; the cells that it reads are set before.
+    unsafe { command.pre_exec(restore) };
+}
+
+fn restore() -> io::Result<()> {
+    for (signal, before) in [(libc::SIGXFSZ, &BEFORE[0]), (libc::SIGPIPE, &BEFORE[1])] {
+        // SAFETY: as in `harden`: default or ignore, no handler.
+        unsafe { libc::signal(signal, before.load(Ordering::Relaxed)) };
+    }
+    for (resource, before) in [(Resource::Core, CORE.get()), (Resource::Nofile, FILES.get())] {
+        if let Some(before) = before {
+            let _ = setrlimit(resource, Rlimit { current: *before, ..getrlimit(resource) });
+        }
+    }
+    Ok(())
+}
+
+/// Becomes the program that the first word names, found as execvp(3) finds it, with these variables and no others; it begins with what this process was
+/// started with. It returns only if that is not possible.
+///
+/// Not by [`Command`], which would sort the variables and copy them twice more.
+#[cfg(target_os = "linux")]
+pub fn become_program(words: &[&OsStr], variables: Vec<(OsString, OsString)>) -> io::Error {
+    let text = |bytes: Vec<u8>| CString::new(bytes).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput));
+    let variable = |(name, value): (OsString, OsString)| {
+        let (mut bytes, value) = (name.into_vec(), value.into_vec());
+        bytes.reserve_exact(1 + value.len() + 1);
+        bytes.push(b'=');
+        bytes.extend_from_slice(&value);
+        text(bytes)
+    };
+    let prepared = || -> io::Result<(Vec<CString>, Vec<CString>)> {
+        let words = words.iter().map(|word| text(word.as_bytes().to_vec())).collect::<io::Result<_>>()?;
+        Ok((words, variables.into_iter().map(variable).collect::<io::Result<_>>()?))
+    };
+    let (words_of_c, variables) = match prepared() {
+        Ok(prepared) => prepared,
+        Err(error) => return error,
+    };
+    let list = |texts: &[CString]| texts.iter().map(|text| text.as_ptr()).chain([std::ptr::null()]).collect::<Vec<_>>();
+    let (arguments, environment) = (list(&words_of_c), list(&variables));
+    let [program, ..] = words_of_c.as_slice() else { return io::ErrorKind::InvalidInput.into() };
+    let execute = |file: &CStr| {
+        // SAFETY: both lists end in null; they and the texts that they point to live beyond the call.
+        unsafe { libc::execvpe(file.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+        io::Error::last_os_error()
+    };
+    let _ = restore();
+    let file = words.first().and_then(|program| on_path(program)).and_then(|file| text(file.into_os_string().into_vec()).ok());
+    match file.as_deref().map(execute) {
+        // Its interpreter may not be there: the search goes on.
+        None => execute(program),
+        Some(error) if [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) => execute(program),
+        Some(error) => error,
+    }
+}
+
+/// The same where the system has no such call.
+#[cfg(not(target_os = "linux"))]
+pub fn become_program(words: &[&OsStr], variables: Vec<(OsString, OsString)>) -> io::Error {
+    let Some((program, arguments)) = words.split_first() else { return io::ErrorKind::InvalidInput.into() };
+    let mut command = Command::new(program);
+    command.args(arguments).env_clear().envs(variables);
+    start_as_started(&mut command);
+    command.exec()
+}
+
 /// The file that execvp(3) would try first for the name of a program: in the first directory of PATH that has one which may be executed. To look for it
 /// costs less than execve(2), which sets up an address space before it knows whether a file is there. `None` where nothing is found, the name is a path, or
-/// a directory on the way is relative. If the file cannot be started execvp(3) would go on: its interpreter may not be there.
-pub fn on_path(name: &OsStr) -> Option<PathBuf> {
+/// a directory on the way is relative.
+#[cfg(target_os = "linux")]
+fn on_path(name: &OsStr) -> Option<PathBuf> {
     if name.as_bytes().contains(&b'/') {
         return None;
     }
@@ -52,24 +127,6 @@ pub fn on_path(name: &OsStr) -> Option<PathBuf> {
         .take_while(|directory| directory.is_absolute())
         .map(|directory| directory.join(name))
         .find(is_program)
-}
-
-/// Lets a command begin with what this process was started with, and not with what it ignores for itself.
-pub fn start_as_started(command: &mut Command) {
-    let restore = || {
-        for (signal, before) in [(libc::SIGXFSZ, &BEFORE[0]), (libc::SIGPIPE, &BEFORE[1])] {
-            // SAFETY: as in `harden`: default or ignore, no handler.
-            unsafe { libc::signal(signal, before.load(Ordering::Relaxed)) };
-        }
-        for (resource, before) in [(Resource::Core, CORE.get()), (Resource::Nofile, FILES.get())] {
-            if let Some(before) = before {
-                let _ = setrlimit(resource, Rlimit { current: *before, ..getrlimit(resource) });
-            }
-        }
-        Ok(())
-    };
-    // SAFETY: the closure runs between fork and exec and makes only system calls; the cells that it reads are set before.
-    unsafe { command.pre_exec(restore) };
 }
 
 /// Lets a command begin with these as its descriptors 3, 4, and so on, open to whatever it starts in turn, and as the first of a process group of its own,

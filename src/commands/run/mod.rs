@@ -11,7 +11,6 @@ mod variables;
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
@@ -134,7 +133,7 @@ pub fn run(context: &mut Context, args: RunArgs) -> Result<u8> {
     let mut files = args.files.map(Files::new).transpose()?;
     let mut resident = Resident::new(masking).map_err(|error| Error::io("prepare for the program", &error))?;
     loop {
-        let program = command(&args, None, found, files.as_mut())?;
+        let program = command(&args, found, files.as_mut())?;
         let name = program.get_program().to_owned();
         let mut next = None;
         let mut changed = || {
@@ -214,36 +213,29 @@ fn revision(source: &Source) -> Option<crate::store::Revision> {
 const KEPT: &[&str] = &["PATH", "HOME", "USER", "LOGNAME", "SHELL", "TERM", "TZ", "TMPDIR", "LANG"];
 
 /// The name of the program, and its arguments.
-fn words(args: &RunArgs) -> Result<(&OsStr, &[OsString])> {
-    match (&args.shell, args.command.split_first()) {
-        (Some(_), _) => Ok((OsStr::new("sh"), &args.command)),
-        (None, Some((program, arguments))) => Ok((program, arguments)),
-        (None, None) => Err(Error::usage("there is no program behind --")),
-    }
+fn words(args: &RunArgs) -> Result<Vec<&OsStr>> {
+    let command = args.command.iter().map(OsString::as_os_str);
+    let words: Vec<&OsStr> = match &args.shell {
+        Some(text) => ["sh".as_ref(), "-c".as_ref(), text.as_os_str(), "sh".as_ref()].into_iter().chain(command).collect(),
+        None => command.collect(),
+    };
+    if words.is_empty() { Err(Error::usage("there is no program behind --")) } else { Ok(words) }
 }
 
-/// The program with what it is given. `file`: where it is, if that is known already.
-fn command(args: &RunArgs, file: Option<PathBuf>, found: Variables, mut files: Option<&mut Files>) -> Result<Command> {
-    let (program, arguments) = words(args)?;
-    let mut command = Command::new(file.as_deref().map_or(program, Path::as_os_str));
-    command.arg0(program);
-    if let Some(text) = &args.shell {
-        command.arg("-c").arg(text).arg("sh");
-    }
-    command.args(arguments);
-    if args.clean_env {
-        command.env_clear();
-        let kept = |name: &OsStr| name.to_str().is_some_and(|name| KEPT.contains(&name) || name.starts_with("LC_"));
-        command.envs(std::env::vars_os().filter(|(name, _)| kept(name)));
-    }
-    UNLOCK_VARIABLES.iter().for_each(|name| {
-        command.env_remove(name);
-    });
+/// The variables of the program: those of this process that are passed on, and what was found.
+fn environment(args: &RunArgs, mut found: Variables, mut files: Option<&mut Files>) -> Result<Vec<(OsString, OsString)>> {
     let is_set = |name: &str| (!args.clean_env || KEPT.contains(&name)) && std::env::var_os(name).is_some();
-    for (name, Value { bytes: mut value, is_secret }) in found.all {
-        if args.preserve_env && is_set(&name) {
-            continue;
+    found.all.retain(|name, _| !(args.preserve_env && is_set(name)));
+    let passed_on = |name: &OsStr| match name.to_str() {
+        Some(name) => {
+            (!args.clean_env || KEPT.contains(&name) || name.starts_with("LC_"))
+                && !UNLOCK_VARIABLES.contains(&name)
+                && !found.all.contains_key(name)
         }
+        None => !args.clean_env,
+    };
+    let mut variables: Vec<_> = std::env::vars_os().filter(|(name, _)| passed_on(name)).collect();
+    for (name, Value { bytes: mut value, is_secret }) in found.all {
         let value = match &mut files {
             // What was no secret before is none now: a port is a number, and not the path of a file with one.
             Some(files) if is_secret => files.put(&name, value)?.into_os_string(),
@@ -254,36 +246,27 @@ fn command(args: &RunArgs, file: Option<PathBuf>, found: Variables, mut files: O
             }
             _ => OsString::from_vec(std::mem::take(&mut *value)),
         };
-        command.env(name, value);
+        variables.push((name.into(), value));
     }
     if let Some(files) = files {
         files.begin()?;
     }
+    Ok(variables)
+}
+
+/// The program with what it is given.
+fn command(args: &RunArgs, found: Variables, files: Option<&mut Files>) -> Result<Command> {
+    let words = words(args)?;
+    let mut command = Command::new(words[0]);
+    command.args(&words[1..]).env_clear().envs(environment(args, found, files)?);
     Ok(command)
 }
 
 /// Becomes the program. It returns only if that is not possible.
 fn exec(args: &RunArgs, found: Variables) -> Result<u8> {
-    let (program, _) = words(args)?;
-    let mut command = command(args, process::on_path(program), found, None)?;
-    process::start_as_started(&mut command);
-    let mut error = command.exec();
-    if command.get_program() != program && [io::ErrorKind::NotFound, io::ErrorKind::PermissionDenied].contains(&error.kind()) {
-        let mut search = Command::new(program);
-        search.args(command.get_args());
-        if args.clean_env {
-            search.env_clear();
-        }
-        for (name, value) in command.get_envs() {
-            match value {
-                Some(value) => search.env(name, value),
-                None => search.env_remove(name),
-            };
-        }
-        process::start_as_started(&mut search);
-        error = search.exec();
-    }
-    Err(cannot_start(program, &error))
+    let words = words(args)?;
+    let error = process::become_program(&words, environment(args, found, None)?);
+    Err(cannot_start(words[0], &error))
 }
 
 fn cannot_start(program: &OsStr, error: &io::Error) -> Error {
