@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
+use axum::http::header::{CONNECTION, HeaderValue};
+use axum::http::{Response, StatusCode};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -72,9 +74,17 @@ impl Connection {
         let limit = self.server.settings.header_timeout;
         let (router, peer) = (self.router.clone(), self.peer);
         let service = service_fn(move |request: hyper::Request<Incoming>| {
-            let mut request = request.map(Body::new);
-            request.extensions_mut().insert(peer);
-            router.clone().call(request)
+            let answer = (head_of(&request) <= HEAD).then(|| {
+                let mut request = request.map(Body::new);
+                request.extensions_mut().insert(peer);
+                router.clone().call(request)
+            });
+            async move {
+                match answer {
+                    Some(answer) => answer.await,
+                    None => Ok(too_large()),
+                }
+            }
         });
         let beginning = tokio::select! {
             biased;
@@ -113,6 +123,20 @@ impl Connection {
             let _ = connection.await;
         }
     }
+}
+
+/// How many bytes the head of a request has, as far as it still can be told. Of HTTP/1.1 hyper may have read twice of what it was told: it looks only
+/// when its buffer is full.
+fn head_of(request: &hyper::Request<Incoming>) -> usize {
+    let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
+    target + request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + ": \r\n".len()).sum::<usize>()
+}
+
+fn too_large() -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
+    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    response
 }
 
 fn http1(limit: Duration) -> http1::Builder {
