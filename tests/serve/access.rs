@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use vault::serve::auth::Access;
 use vault::serve::routes;
 
+use crate::sandbox::Sandbox;
 use crate::server::{KEY, Reply, Server, patiently, sandbox, token};
 use crate::users::{PASSWORD, Scene, session_of};
 
@@ -340,9 +341,16 @@ fn uses_are_counted_once_each_and_networks_hold() {
 fn keys_are_not_guessed_and_guessing_keeps_nobody_out() {
     let sandbox = sandbox();
     sandbox.set("k", "value");
-    let server = Server::start(&sandbox, &["--log-format", "quiet"]);
+    // A test that is slow to ask sees nothing of it: of five times, once.
+    assert!((0..5).any(|_| guessing_keeps_nobody_out(&sandbox)), "who is known waits for those who guess");
+}
+
+/// Guesses at a server of its own. Returns whether somebody who is known was answered twenty times before all guesses were.
+fn guessing_keeps_nobody_out(sandbox: &Sandbox) -> bool {
+    let server = Server::start(sandbox, &["--log-format", "quiet"]);
     server.with_key("GET", "/configs/k", "").is(200);
     let start = std::time::Instant::now();
+    let mut keeps_nobody_out = false;
     let statuses: Vec<u16> = std::thread::scope(|scope| {
         let asking: Vec<_> = (0..200)
             .map(|number| {
@@ -351,16 +359,11 @@ fn keys_are_not_guessed_and_guessing_keeps_nobody_out() {
                 scope.spawn(move || server.ask("GET", "/configs/k", &[("x-user-key", &key)], ""))
             })
             .collect();
-        // Meanwhile whoever is known already is answered, and more often than if each time a guess went before.
-        let mut answered = 0;
-        while answered < 20 {
+        // Meanwhile whoever is known already is answered.
+        for _ in 0..20 {
             server.with_key("GET", "/configs/k", "").is(200);
-            if asking.iter().all(|asking| asking.is_finished()) {
-                break;
-            }
-            answered += 1;
         }
-        assert!(answered >= 5, "who is known waits for those who guess: {answered} were answered before");
+        keeps_nobody_out = asking.iter().any(|asking| !asking.is_finished());
         asking
             .into_iter()
             .map(|asking| {
@@ -377,6 +380,7 @@ fn keys_are_not_guessed_and_guessing_keeps_nobody_out() {
     // Two derivations take half a gigabyte; all of them would have taken fifty.
     let peak = server.memory("VmHWM");
     assert!(peak < 700 << 10, "{peak} KiB");
+    keeps_nobody_out
 }
 
 #[test]
